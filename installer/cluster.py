@@ -1,0 +1,110 @@
+"""What the inventory says, as frozen values: a cluster and its hosts. `inventory` makes them; everything else reads them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Literal
+
+Platform = Literal["sandbox", "static", "vagrant", "aws"]
+Group = Literal["controller", "nodes"]
+Dial = Callable[[], socket.socket]
+"""Opens a connected stream socket to a host's SSH port where plain TCP from here cannot (a lab's namespace)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SSH:
+    """How to reach a host. `host_key` is an OpenSSH public key line ("ssh-ed25519 AAAA..."); where it is empty the
+    cluster's known_hosts decides, and an unknown key is refused."""
+
+    user: str = "root"
+    port: int = 22
+    key: Path | None = None
+    host_key: str = ""
+    bastion: str = ""
+    dial: Dial | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One server. `zone` is its failure domain, for the layout of address blocks; `segment`, the layer 2 network it
+    sits on: hosts of one segment route to each other directly."""
+
+    name: str
+    address: IPv4Address
+    groups: tuple[Group, ...]
+    ssh: SSH = SSH()
+    zone: str = "default"
+    segment: str = "default"
+    labels: tuple[tuple[str, str], ...] = ()
+    taints: tuple[str, ...] = ()
+    memory_mb: int = 2048
+
+    @property
+    def is_controller(self) -> bool:
+        """Whether the control plane runs here."""
+        return "controller" in self.groups
+
+    @property
+    def is_node(self) -> bool:
+        """Whether pods run here: every host of the cluster has a kubelet; a host that is only a controller is tainted."""
+        return "nodes" in self.groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """Addresses of the cluster. `block_size` is the prefix length of the blocks that nodes claim from `pods`."""
+
+    pods: IPv4Network
+    services: IPv4Network
+    hosts: IPv4Network
+    block_size: int = 25
+    masquerade: bool = True
+    mtu: int | None = None
+
+    @property
+    def api_service(self) -> IPv4Address:
+        """The first service address: the API server, as seen by pods."""
+        return self.services[1]
+
+    @property
+    def dns_service(self) -> IPv4Address:
+        """The tenth service address, where cluster DNS is by convention."""
+        return self.services[10]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A cluster as wanted. `kubernetes` is "auto" (newest supported that can be had; recorded once chosen) or a version
+    such as "v1.20.2". `state` is the cluster's directory on the operator's machine, 0700."""
+
+    name: str
+    platform: Platform
+    kubernetes: str
+    network: Network
+    hosts: tuple[Host, ...]
+    state: Path
+    domain: str = "cluster.local"
+    api_port: int = 6443
+    download_url: str = "https://dl.k8s.io"
+    smoke: bool = True
+    package_repository: str = ""
+    """An apt source line for a repository beside the host's own, for instance the sandbox's directory of packages."""
+
+    @property
+    def controllers(self) -> tuple[Host, ...]:
+        """Hosts of the control plane, in the inventory's order."""
+        return tuple(host for host in self.hosts if host.is_controller)
+
+    @property
+    def nodes(self) -> tuple[Host, ...]:
+        """Hosts for pods, in the inventory's order."""
+        return tuple(host for host in self.hosts if host.is_node)
+
+    @property
+    def api_address(self) -> IPv4Address:
+        """Where hosts reach the API server."""
+        return self.controllers[0].address
