@@ -1,0 +1,55 @@
+"""kubeconfig files: an identity, the authority that vouches for the server, and where the server
+is."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+import yaml
+
+from installer.pki.certificates import Pair
+
+
+def kubeconfig(*, cluster: str, server: str, authority: Pair, user: str, identity: Pair) -> str:
+    """A kubeconfig with everything in it, so that one file of mode 0600 is all that has to be kept
+    secret.
+
+    Args:
+        cluster: the cluster's name, shown by kubectl.
+        server: the API server's URL.
+        authority: who signed the server's certificate.
+        user: the name under which the identity appears.
+        identity: the client certificate and its key.
+    """
+    context = f"{user}@{cluster}"
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {
+                    "name": cluster,
+                    "cluster": {
+                        "server": server,
+                        "certificate-authority-data": _base64(authority.certificate),
+                    },
+                }
+            ],
+            "users": [
+                {
+                    "name": user,
+                    "user": {
+                        "client-certificate-data": _base64(identity.certificate),
+                        "client-key-data": _base64(identity.key),
+                    },
+                }
+            ],
+            "contexts": [{"name": context, "context": {"cluster": cluster, "user": user}}],
+            "current-context": context,
+        },
+        sort_keys=False,
+    )
+
+
+def _base64(pem: bytes) -> str:
+    return b64encode(pem).decode()

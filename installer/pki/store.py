@@ -1,0 +1,66 @@
+"""The cluster's secrets on the operator's machine: files below `STATE/pki`, 0600 in directories
+0700."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+class Store(Protocol):
+    """Where secrets are kept, by a relative name such as `etcd/ca.key`."""
+
+    def read(self, name: str) -> bytes | None:
+        """The content, or None where there is none."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keep the content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Secrets as files. Writing is atomic: a run that is killed leaves the old file or the new
+    one."""
+
+    path: Path
+
+    def read(self, name: str) -> bytes | None:
+        """The file's bytes, or None where there is no such file."""
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put the file in place, readable by its owner only."""
+        target = self.path / name
+        for directory in reversed([target.parent, *target.parent.parents]):
+            if directory == self.path or self.path in directory.parents:
+                directory.mkdir(mode=0o700, exist_ok=True, parents=True)
+        part = target.with_name(target.name + ".part")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(target)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What is on disk, and what would be written kept in memory: for a check that must change
+    nothing."""
+
+    below: Directory
+    written: dict[str, bytes] = field(default_factory=dict)
+
+    def read(self, name: str) -> bytes | None:
+        """What was written here, else what is on disk."""
+        found = self.written.get(name)
+        return self.below.read(name) if found is None else found
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keep the content until the process ends."""
+        self.written[name] = content
