@@ -1,4 +1,5 @@
-"""What is known of a host before anything is decided: read in one round trip, parsed by pure functions."""
+"""What is known of a host before anything is decided: read in one round trip, parsed by pure
+functions."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ InitSystem = Literal["systemd", "upstart", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """One host as it is. Sizes in MiB, times in seconds since 1970, addresses as "198.18.0.11/24"."""
+    """One host as it is. Sizes in MiB, times in seconds since 1970, addresses as
+    "198.18.0.11/24"."""
 
     hostname: str
     machine_id: str
@@ -44,6 +46,7 @@ class Facts:
     cni_configs: tuple[str, ...]
     """Files in /etc/cni/net.d."""
     forward_policy: str
-    """Policy of the iptables FORWARD chain (either backend): ACCEPT, DROP, or empty where it is not set up."""
+    """Policy of the iptables FORWARD chain (either backend): ACCEPT, DROP, or empty where it is
+    not set up."""
     packages: tuple[tuple[str, str], ...] = ()
     """Installed versions of the packages we may install."""

@@ -1,13 +1,14 @@
 """What a resource is: something a host should hold, that can be probed, compared and repaired.
 
-Deciding is apart from doing. `probe` is POSIX sh text that prints what is there; `compare` is a pure function of that
-print; a `Change` carries the POSIX sh text and the files that bring the wanted state about. The engine runs many probes
-in one round trip, and many repairs in one.
+Deciding is apart from doing. `probe` is POSIX sh text that prints what is there; `compare` is a
+pure function of that print; a `Change` carries the POSIX sh text and the files that bring the
+wanted state about. The engine runs many probes in one round trip, and many repairs in one.
 
-Rules for the shell text: it runs as root under `sh -eu` (dash, busybox or bash as sh, coreutils of 2014), each resource in
-a subshell of its own, without standard input. A probe succeeds also where nothing is there yet, changes nothing, and
-prints less than 64 KiB. A repair may be cut at any instant and run again. Files that a change carries lie, in the
-repair's working directory, under their `name`; they are put where they belong by an atomic rename.
+Rules for the shell text: it runs as root under `sh -eu` (dash, busybox or bash as sh, coreutils of
+2014), each resource in a subshell of its own, without standard input. A probe succeeds also where
+nothing is there yet, changes nothing, and prints less than 64 KiB. A repair may be cut at any
+instant and run again. Files that a change carries lie, in the repair's working directory, under
+their `name`; they are put where they belong by an atomic rename.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ class Payload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """How a resource differs and how to mend it. `before` and `after` are a few words; `diff` is unified, with secrets
-    replaced by a digest."""
+    """How a resource differs and how to mend it. `before` and `after` are a few words; `diff` is
+    unified, with secrets replaced by a digest. `prepare` is sh text that runs before any repair of
+    the host in this run: what must be forgotten so that a run that is killed in between is taken
+    up by the next one."""
 
     before: str
     after: str
@@ -38,6 +41,7 @@ class Change:
     repair: str
     files: tuple[Payload, ...] = ()
     timeout_s: float = 300.0
+    prepare: str = ""
 
 
 class Resource(Protocol):
@@ -49,7 +53,8 @@ class Resource(Protocol):
 
     @property
     def digest(self) -> str:
-        """A digest of everything wanted of it; a service records its inputs' digests when it starts."""
+        """A digest of everything wanted of it; a service records its inputs' digests when it
+        starts."""
 
     def probe(self) -> str:
         """POSIX sh that prints the present state on standard output."""
@@ -59,6 +64,6 @@ class Resource(Protocol):
 
         Args:
             seen: standard output of `probe`.
-            changing: ids of resources of the same host that this run changes before this one; a service that
-                depends on one of them has to restart.
+            changing: ids of resources of the same host that this run changes before this one; a
+                service that depends on one of them has to restart.
         """

@@ -1,0 +1,24 @@
+"""Init systems: each renders a Service value and says in a few words of sh how to drive it."""
+
+from __future__ import annotations
+
+from installer.errors import InstallerError
+from installer.hosts.facts import Facts
+from installer.hosts.init.systemd import Systemd
+from installer.resources.service import Init
+
+__all__ = ["Systemd", "of"]
+
+
+def of(facts: Facts) -> Init:
+    """The host's init system.
+
+    Raises:
+        InstallerError: there is no renderer for it.
+    """
+    if facts.init == "systemd":
+        return Systemd()
+    raise InstallerError(
+        f"{facts.hostname}: its init system is {facts.init}, and services need systemd",
+        "use a host that boots with systemd",
+    )

@@ -1,0 +1,114 @@
+"""Distribution packages (apt)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import KW_ONLY, dataclass
+
+from installer.resources.base import Change
+from installer.resources.shell import digest_of, quote
+
+_POLICY = "/usr/sbin/policy-rc.d"
+_MARK = "romana-install: services are started by their own resources"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """Packages that must be installed, all by one apt-get.
+
+    Args:
+        names: package names, or "name=version" where one version is wanted.
+        start: let the packages start their services as they are installed. The default keeps them
+            from it (a policy-rc.d for the time of the installation), since a Service writes its
+            configuration first.
+        lock_timeout_s: how long to wait for another apt or dpkg to finish.
+    """
+
+    names: tuple[str, ...]
+    _: KW_ONLY
+    start: bool = False
+    lock_timeout_s: int = 120
+
+    @property
+    def id(self) -> str:
+        """`package:NAME,NAME`."""
+        return f"package:{','.join(name.partition('=')[0] for name in self.names)}"
+
+    @property
+    def digest(self) -> str:
+        """Covers names and versions."""
+        return digest_of("package", *self.names)
+
+    def probe(self) -> str:
+        """Prints "name version" of each that is fully installed, and whether a killed run left its
+        policy file."""
+        names = " ".join(quote(name.partition("=")[0]) for name in self.names)
+        return (
+            "dpkg-query -W -f='${db:Status-Abbrev}|${Package}|${Version}\\n' "
+            f"{names} 2>/dev/null | sed -n 's/^ii |//p'\n"
+            f"if grep -qs {quote(_MARK)} {_POLICY}; then echo 'leftover|policy-rc.d'; fi\n"
+        )
+
+    def compare(self, seen: str, changing: Collection[str]) -> Change | None:
+        """Only what is missing is installed; a package that is there in any version satisfies a
+        bare name."""
+        rows = [line.split("|") for line in seen.split()]
+        there = {row[0]: row[1] for row in rows if len(row) == 2}
+        leftover = there.pop("leftover", "")
+        missing = tuple(name for name in self.names if not _satisfied(name, there))
+        if not missing and not leftover:
+            return None
+        before = [f"{name} {there.get(name.partition('=')[0], 'absent')}" for name in missing]
+        return Change(
+            before=", ".join(before) or "an interrupted installation's policy-rc.d",
+            after=", ".join(missing) or "removed",
+            repair=self._install(missing),
+            timeout_s=900,
+        )
+
+    def _install(self, missing: tuple[str, ...]) -> str:
+        if not missing:
+            return f"rm -f {_POLICY}\n"
+        words = " ".join(quote(name) for name in missing)
+        apt = (
+            f"apt-get -q -o DPkg::Lock::Timeout={self.lock_timeout_s} "
+            "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+        )
+        hold = "" if self.start else _hold_services()
+        return (
+            "export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8\n"
+            f"{_wait_for_lock(self.lock_timeout_s)}{hold}"
+            "dpkg --configure -a\n"
+            f"install() {{ {apt} install -y --no-install-recommends {words}; }}\n"
+            f"if ! {apt} install -s --no-install-recommends {words} >/dev/null 2>&1; then "
+            f"{apt} update; fi\n"
+            # A list that knows the package may name a version that the mirror has replaced since.
+            f"install || {{ {apt} update && install; }}\n"
+        )
+
+
+def _satisfied(name: str, there: dict[str, str]) -> bool:
+    bare, _, version = name.partition("=")
+    return bare in there and (not version or there[bare] == version)
+
+
+def _wait_for_lock(limit_s: int) -> str:
+    """Waits until no other dpkg holds its lock. apt before 1.9 has no option for it; fuser may be
+    missing."""
+    return (
+        "if command -v fuser >/dev/null 2>&1; then\n"
+        f"until_s=$(($(date +%s) + {limit_s}))\n"
+        "while fuser /var/lib/dpkg/lock /var/lib/dpkg/lock-frontend >/dev/null 2>&1; do\n"
+        '[ "$(date +%s)" -lt "$until_s" ] || '
+        f"{{ echo 'another program has held the dpkg lock for {limit_s} s'; exit 1; }}\n"
+        "sleep 1\ndone\nfi\n"
+    )
+
+
+def _hold_services() -> str:
+    return (
+        f"if [ ! -e {_POLICY} ] || grep -qs {quote(_MARK)} {_POLICY}; then\n"
+        f"trap 'rm -f {_POLICY}' EXIT\n"
+        f"printf '#!/bin/sh\\n# %s\\nexit 101\\n' {quote(_MARK)} >{_POLICY}\n"
+        f"chmod 0755 {_POLICY}\nfi\n"
+    )

@@ -1,0 +1,64 @@
+"""Pieces of POSIX sh that several kinds of resources share, and the digest of what they want."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from pathlib import PurePosixPath
+
+STAMPS = "/var/lib/romana/installer"
+"""Where hosts record what the installer made of them: inputs of services, digests of large
+files."""
+
+quote = shlex.quote
+
+
+def sha256(data: bytes) -> str:
+    """The hexadecimal SHA-256 of `data`."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_of(*parts: object) -> str:
+    """One digest over several values, each told apart from its neighbours; order matters."""
+    sums = "\n".join(hashlib.sha256(str(part).encode()).hexdigest() for part in parts)
+    return sha256(sums.encode())
+
+
+def short(digest: str) -> str:
+    """A digest as shown to people."""
+    return digest[:12]
+
+
+def sum_of(path: str) -> str:
+    """Sh text that sets `sum` to the SHA-256 of the file at `path`, or to "absent"."""
+    return f"{{ sum=$(sha256sum <{quote(path)}); }} 2>/dev/null || sum=absent\nsum=${{sum%% *}}\n"
+
+
+def make_parent(path: str) -> str:
+    """Sh text that makes the directory `path` is to lie in, where it is missing."""
+    parent = str(PurePosixPath(path).parent)
+    return f"[ -d {quote(parent)} ] || mkdir -p {quote(parent)}\n"
+
+
+def install_file(name: str, path: str, *, mode: int, owner: str) -> str:
+    """Sh text that puts the carried file `name` at `path` by an atomic rename, never readable by
+    more than `mode`."""
+    new = quote(f"{path}.romana-new")
+    return (
+        f"{make_parent(path)}"
+        f"(umask 077 && cat {quote(name)} >{new})\n"
+        f"chown {quote(owner)} {new}\n"
+        f"chmod {mode:04o} {new}\n"
+        f"mv -fT {new} {quote(path)}\n"
+    )
+
+
+def write_stamp(path: str, word: str) -> str:
+    """Sh text that records one line at `path`, atomically.
+
+    Args:
+        path: absolute, below STAMPS.
+        word: what to record, as one word of sh: quoted text, or "$variable" in double quotes.
+    """
+    new = quote(f"{path}.new")
+    return f"{make_parent(path)}printf '%s\\n' {word} >{new}\nmv -f {new} {quote(path)}\n"

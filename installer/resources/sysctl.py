@@ -1,0 +1,81 @@
+"""Kernel parameters, now and after a reboot."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from installer.resources.base import Change, Payload
+from installer.resources.shell import digest_of, install_file, quote, sha256, sum_of
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """Kernel parameters, kept in /etc/sysctl.d/90-NAME.conf.
+
+    Args:
+        name: of the file.
+        settings: (key, value) with dots in the key: ("net.ipv4.ip_forward", "1").
+    """
+
+    name: str
+    settings: tuple[tuple[str, str], ...]
+
+    @property
+    def id(self) -> str:
+        """`sysctl:NAME`."""
+        return f"sysctl:{self.name}"
+
+    @property
+    def digest(self) -> str:
+        """Covers all keys and values."""
+        return digest_of(self.id, self.settings)
+
+    @property
+    def _path(self) -> str:
+        return f"/etc/sysctl.d/90-{self.name}.conf"
+
+    @property
+    def _content(self) -> bytes:
+        return "".join(f"{key} = {value}\n" for key, value in self.settings).encode()
+
+    def probe(self) -> str:
+        """Prints the file's digest, then "key value" as the kernel has it."""
+        keys = " ".join(quote(key) for key, _ in self.settings)
+        return (
+            f"{sum_of(self._path)}"
+            'echo "file $sum"\n'
+            f"for key in {keys}; do\n"
+            'path=/proc/sys/$(echo "$key" | tr . /)\n'
+            'read -r value <"$path" 2>/dev/null || value=absent\n'
+            'echo "$key $value"\ndone\n'
+        )
+
+    def compare(self, seen: str, changing: Collection[str]) -> Change | None:
+        """Sets those that differ, one by one, so that an unknown key is named."""
+        there = {
+            key: " ".join(value.split())
+            for key, _, value in (line.partition(" ") for line in seen.splitlines())
+        }
+        wrong = [(key, value) for key, value in self.settings if there.get(key) != value]
+        kept = there.get("file") == sha256(self._content)
+        if not wrong and kept:
+            return None
+        before = [f"{key}={there.get(key, 'absent')}" for key, _ in wrong]
+        after = [f"{key}={value}" for key, value in wrong]
+        return Change(
+            before=" ".join(before) or f"{self._path} differs",
+            after=" ".join(after) or "as wanted",
+            repair=install_file("settings", self._path, mode=0o644, owner="root:root")
+            + "".join(_set(key, value) for key, value in wrong),
+            files=(Payload(name="settings", content=self._content),),
+        )
+
+
+def _set(key: str, value: str) -> str:
+    path = quote(f"/proc/sys/{key.replace('.', '/')}")
+    return (
+        f"[ -e {path} ] || "
+        f"{{ echo 'this kernel has no {key}: a module may be missing'; exit 1; }}\n"
+        f"echo {quote(value)} >{path}\n"
+    )

@@ -1,0 +1,49 @@
+"""A system user for a service to run as."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import KW_ONLY, dataclass
+
+from installer.resources.base import Change
+from installer.resources.shell import digest_of, quote
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A system user with a group of the same name; nobody logs in as it."""
+
+    name: str
+    _: KW_ONLY
+    home: str = "/nonexistent"
+    shell: str = "/usr/sbin/nologin"
+
+    @property
+    def id(self) -> str:
+        """`user:NAME`."""
+        return f"user:{self.name}"
+
+    @property
+    def digest(self) -> str:
+        """Covers name, home and shell."""
+        return digest_of(self.id, self.home, self.shell)
+
+    def probe(self) -> str:
+        """Prints home and shell."""
+        return (
+            f"entry=$(getent passwd {quote(self.name)}) || {{ echo absent; exit 0; }}\n"
+            'echo "$entry" | cut -d: -f6,7\n'
+        )
+
+    def compare(self, seen: str, changing: Collection[str]) -> Change | None:
+        """Created, or home and shell set."""
+        wanted, there = f"{self.home}:{self.shell}", seen.strip()
+        if there == wanted:
+            return None
+        options = f"--home-dir {quote(self.home)} --shell {quote(self.shell)} {quote(self.name)}"
+        repair = (
+            f"useradd --system --user-group --no-create-home {options}\n"
+            if there == "absent"
+            else f"usermod {options.replace('--home-dir', '--home')}\n"
+        )
+        return Change(before=there, after=wanted, repair=repair)
