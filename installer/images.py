@@ -195,8 +195,9 @@ def _fetch(target: Path) -> None:
                 "install busybox-static and run again",
             )
         _run(("dpkg-deb", "--extract", packages[0].name, "root"), work)
-        found = next((p for p in (Path(work) / "root").rglob("busybox") if p.is_file()), None)
-        if found is None or not is_static(found.read_bytes()):
+        named = (p for p in (Path(work) / "root").rglob("busybox") if p.is_file())
+        found = next((p for p in named if is_static(p.read_bytes())), None)
+        if found is None:
             raise ArtifactError(
                 f"{packages[0].name}: holds no statically linked busybox",
                 "install busybox-static and run again",
