@@ -1,0 +1,104 @@
+"""What live traffic does: one attempt from a namespace, and what became of it.
+
+A policy drops silently, so "denied" shows as `TIMED_OUT`; `REFUSED` means that the packet arrived
+and nothing listened, or that somebody on the way said so.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address
+from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
+
+from romana.lab.namespaces import Namespace
+
+
+class Outcome(str, Enum):
+    """How an attempt ended."""
+
+    CONNECTED = "connected"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    TIMED_OUT = "timed out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """An attempt's outcome. `data` is what the server said first, or empty."""
+
+    outcome: Outcome
+    data: bytes = b""
+
+    def __bool__(self) -> bool:
+        return self.outcome is Outcome.CONNECTED
+
+
+def tcp(
+    source: Namespace,
+    address: str | IPv4Address,
+    port: int,
+    *,
+    timeout_s: float = 1.0,
+    read: bool = False,
+) -> Result:
+    """Connect, and close again.
+
+    Args:
+        source: where the attempt starts.
+        address: an IPv4 or IPv6 address.
+        port: TCP port.
+        timeout_s: for the handshake, and again for the first data if `read`.
+        read: wait for the server's first words (`responder` says whom it sees).
+
+    Raises:
+        OSError: an error that is not about the network (out of descriptors, say).
+    """
+    link = source.open(_family(address))
+    with link:
+        link.settimeout(timeout_s)
+        try:
+            link.connect((str(address), port))
+            return Result(outcome=Outcome.CONNECTED, data=link.recv(4096) if read else b"")
+        except OSError as error:
+            return Result(outcome=outcome_of(error))
+
+
+def udp(
+    source: Namespace,
+    address: str | IPv4Address,
+    port: int,
+    *,
+    payload: bytes = b"probe",
+    timeout_s: float = 1.0,
+) -> Result:
+    """Send a datagram and wait for the answer: without one, nobody can tell that it arrived.
+
+    Raises:
+        OSError: an error that is not about the network.
+    """
+    link: socket = source.open(_family(address), SOCK_DGRAM)
+    with link:
+        link.settimeout(timeout_s)
+        try:
+            link.connect((str(address), port))
+            link.send(payload)
+            return Result(outcome=Outcome.CONNECTED, data=link.recv(65535))
+        except OSError as error:
+            return Result(outcome=outcome_of(error))
+
+
+def outcome_of(error: OSError) -> Outcome:
+    """What a failed attempt means. Errors that are not about the network are raised again."""
+    if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
+        return Outcome.TIMED_OUT
+    if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET):
+        return Outcome.REFUSED
+    if error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM):
+        return Outcome.UNREACHABLE
+    raise error
+
+
+def _family(address: str | IPv4Address) -> int:
+    return AF_INET6 if ":" in str(address) else AF_INET
