@@ -6,7 +6,7 @@ SourceError        root
 
 from __future__ import annotations
 
-from romana.objects import NetworkPolicy
+from romana.objects import Key, NetworkPolicy
 
 
 class SourceError(Exception):
@@ -36,3 +36,9 @@ class InvalidObject(SourceError):
         self.field = field
         self.reason = reason
         self.closed = closed
+
+    @property
+    def key(self) -> Key:
+        """The object's key."""
+        namespace, _, name = self.name.rpartition("/")
+        return (namespace, name)

@@ -60,17 +60,19 @@ def convert(kind: str, obj: object, into: type[_Wire]) -> _Wire:
     except msgspec.ValidationError as error:
         reason, _, field = str(error).partition(" - at ")
         raise InvalidObject(
-            kind, name_in(obj), field.strip("`").removeprefix("$."), reason
+            kind, name_in(kind, obj), field.strip("`").removeprefix("$."), reason
         ) from error
 
 
-def name_in(obj: object) -> str:
+NAMESPACED = frozenset({"Pod", "NetworkPolicy"})
+
+
+def name_in(kind: str, obj: object) -> str:
     """`namespace/name` of an object however broken, for messages."""
     metadata = obj.get("metadata") if isinstance(obj, dict) else None
-    if not isinstance(metadata, dict):
-        return "(no name)"
+    metadata = metadata if isinstance(metadata, dict) else {}
     name = str(metadata.get("name") or "(no name)")
-    return f"{metadata['namespace']}/{name}" if metadata.get("namespace") else name
+    return f"{metadata.get('namespace') or 'default'}/{name}" if kind in NAMESPACED else name
 
 
 def named(kind: str, metadata: Metadata) -> str:

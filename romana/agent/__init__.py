@@ -1,0 +1,1 @@
+"""The daemon that joins sources, policy, addresses and the kernel on one host."""

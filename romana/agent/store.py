@@ -1,0 +1,135 @@
+"""The latest of every object, and a wake-up for whoever must act on a change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from romana.objects import Key, Object, Snapshot
+from romana.sources.errors import InvalidObject, SourceError
+from romana.sources.kinds import KINDS, Kind
+
+_Found = TypeVar("_Found")
+
+
+class Store:
+    """Holds what the sources deliver (it is their Sink). Single-threaded: only the event loop
+    touches it.
+
+    A change that changes nothing Romana reads (most updates of a pod's status) wakes nobody.
+    Changes that come while the reconciler is at work are taken together by its next round.
+    """
+
+    def __init__(self) -> None:
+        self._objects: dict[str, dict[Key, Object]] = {kind.field: {} for kind in KINDS}
+        self._frozen: dict[str, Mapping[Key, Object]] = {}
+        self._synced: set[str] = set()
+        self._refused: dict[tuple[str, Key], InvalidObject] = {}
+        self._troubles: dict[str, SourceError] = {}
+        self._changed = asyncio.Event()
+        self._pulse = asyncio.Event()
+
+    @property
+    def synced(self) -> bool:
+        """Whether every kind has been read in full once."""
+        return len(self._synced) == len(KINDS)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The kinds that have not been read yet."""
+        return tuple(kind.name for kind in KINDS if kind.field not in self._synced)
+
+    @property
+    def problems(self) -> tuple[SourceError, ...]:
+        """Everything that is wrong with the sources or with objects now."""
+        return (*self._troubles.values(), *self._refused.values())
+
+    @property
+    def refused(self) -> tuple[InvalidObject, ...]:
+        """The objects that cannot be read."""
+        return tuple(self._refused.values())
+
+    def replace(self, kind: Kind, objects: list[Object], invalid: list[InvalidObject]) -> None:
+        """Take the whole list of one kind."""
+        old = self._objects[kind.field]
+        new = {obj.key: obj for obj in objects}
+        for entry in [key for key in self._refused if key[0] == kind.field]:
+            del self._refused[entry]
+        for error in invalid:
+            self._refused[(kind.field, error.key)] = error
+            kept = error.closed or old.get(error.key)
+            if kept is not None:
+                new.setdefault(kept.key, kept)
+        first = kind.field not in self._synced
+        self._synced.add(kind.field)
+        if first or new != old:
+            self._objects[kind.field] = new
+            self._touch(kind)
+
+    def put(self, kind: Kind, obj: Object) -> None:
+        """Take a new or changed object."""
+        objects = self._objects[kind.field]
+        self._refused.pop((kind.field, obj.key), None)
+        if objects.get(obj.key) != obj:
+            objects[obj.key] = obj
+            self._touch(kind)
+
+    def refuse(self, kind: Kind, error: InvalidObject) -> None:
+        """Take notice that an object cannot be read. Its last good state stays in force; of a
+        policy, its closed form."""
+        if error.closed is not None:
+            self.put(kind, error.closed)
+        self._refused[(kind.field, error.key)] = error
+        self._touch(kind)
+
+    def remove(self, kind: Kind, key: Key) -> None:
+        """Forget an object."""
+        self._refused.pop((kind.field, key), None)
+        if self._objects[kind.field].pop(key, None) is not None:
+            self._touch(kind)
+
+    def trouble(self, where: str, error: SourceError | None) -> None:
+        """Take notice that a part of the source does not work, or works again."""
+        if error is None:
+            self._troubles.pop(where, None)
+        else:
+            self._troubles[where] = error
+
+    def get(self, kind: Kind, key: Key) -> Any:
+        """One object, or None."""
+        return self._objects[kind.field].get(key)
+
+    def counts(self) -> dict[str, int]:
+        """How many objects of each kind there are."""
+        return {kind.name: len(self._objects[kind.field]) for kind in KINDS}
+
+    def snapshot(self) -> Snapshot:
+        """All objects as they are now. Kinds that have not changed since the last one are not
+        copied again."""
+        for name, objects in self._objects.items():
+            if name not in self._frozen:
+                self._frozen[name] = dict(objects)
+        return Snapshot(**self._frozen)  # type: ignore[arg-type]
+
+    def wake(self) -> None:
+        """Wake the reconciler for a reason of one's own."""
+        self._changed.set()
+
+    async def changed(self) -> None:
+        """Wait until something has changed since the last call returned."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    async def until(self, find: Callable[[], _Found | None]) -> _Found:
+        """Wait until `find` finds something, asking it again after each change. The caller sets the
+        time limit."""
+        while (found := find()) is None:
+            await self._pulse.wait()
+        return found
+
+    def _touch(self, kind: Kind) -> None:
+        self._frozen.pop(kind.field, None)
+        self._changed.set()
+        self._pulse.set()
+        self._pulse = asyncio.Event()
