@@ -1,9 +1,10 @@
-"""The compiled form: what each local endpoint admits. One form, from which the kernel's tables are rendered, `explain`
-answers and `verify` proves; it knows neither Kubernetes nor the kernel.
+"""The compiled form: what each local endpoint admits. One form, from which the kernel's tables are
+rendered, `explain` answers and `verify` proves; it knows neither Kubernetes nor the kernel.
 
-An endpoint that no policy isolates in a direction has no program there and admits everything. Endpoints that are
-isolated by the same policies (and resolve the same named ports) share one program. A program is a set of grants;
-its cost in the kernel is a fixed number of lookups however many policies or grants it holds.
+An endpoint that no policy isolates in a direction has no program there and admits everything.
+Endpoints that are isolated by the same policies (and resolve the same named ports) share one
+program. A program is a set of grants; its cost in the kernel is a fixed number of lookups however
+many policies or grants it holds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import NamedTuple
 from romana.objects import Address, Key
 
 ANY_PROTOCOL = 0
-"""Protocol number that stands for every protocol (0 is HOPOPT, which is never a payload of its own)."""
+"""Protocol number that stands for every protocol (0 is HOPOPT, never a payload of its own)."""
 
 
 class Direction(str, Enum):
@@ -27,8 +28,10 @@ class Direction(str, Enum):
 
 
 class Grant(NamedTuple):
-    """Admitted traffic: the peers `low`..`high` (addresses as integers, both ends included) of one address family,
-    one IP protocol number (or ANY_PROTOCOL), ports `port_low`..`port_high` of the destination."""
+    """Admitted traffic: the peers `low`..`high` (addresses as integers, both ends included) of one
+    address family (4 or 6), one IP protocol number, ports `port_low`..`port_high` of the
+    destination. ANY_PROTOCOL goes with ports 0..65535. Where `low == high` the peer is a host (as a
+    rule a pod); hosts are never merged into intervals."""
 
     family: int
     low: int
@@ -40,9 +43,13 @@ class Grant(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What endpoints isolated by `policies` in one direction admit. `name` is a short digest that is stable while the
-    policies are, so that a change of grants does not rename it. Grants are disjoint and maximal (canonical): equal
-    sets mean equal admission."""
+    """What endpoints isolated by `policies` in one direction admit.
+
+    `name` is a short digest of which policies these are (and of the ports that their names stand
+    for), so that a change of grants does not rename it. Grants are canonical: they depend on the
+    objects alone. Those of hosts are disjoint, those of longer intervals are, and none holds
+    another; the exact form is described in `compile.py`. The program that admits nothing because
+    its endpoint's pod is not known has no policies."""
 
     name: str
     direction: Direction
@@ -61,7 +68,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointPrograms:
-    """Names of the programs that judge an endpoint; None where no policy isolates it in that direction."""
+    """Names of the programs that judge an endpoint; None where no policy isolates it there."""
 
     endpoint: Endpoint
     ingress: str | None = None
@@ -78,8 +85,8 @@ class Admission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """The first packet of a connection, after destination NAT. `protocol` is the IP protocol number; `port` is the
-    destination port, 0 where the protocol has none."""
+    """The first packet of a connection, after destination NAT. `protocol` is the IP protocol
+    number; `port` is the destination port, 0 where the protocol has none."""
 
     source: Address
     destination: Address
