@@ -1,0 +1,242 @@
+"""SSH to one host: one connection (fabric, paramiko), over which scripts and files go in one round
+trip each.
+
+Files travel as a tar in front of the script, on the standard input of one remote command: no
+temporary file here, no second channel, no separate upload. A script without files goes to `sh`
+directly, wrapped in braces, so that a connection that breaks in its middle leaves a syntax error
+and not half a script.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import shlex
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fabric.config import Config
+from fabric.connection import Connection as Fabric
+from paramiko import (
+    AuthenticationException,
+    BadHostKeyException,
+    Channel,
+    PasswordRequiredException,
+    SSHException,
+    Transport,
+)
+
+from installer.cluster import Host
+from installer.errors import CommandFailed, Unreachable
+from installer.hosts.keys import Refuse, fingerprint, pinned
+from installer.hosts.session import CHUNK, Line, Output, Sent, pack
+from installer.resources.base import Payload
+
+KEEPALIVE_S = 15
+PREPARE = (
+    "export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"
+)
+UNPACK = (
+    "dir=$(mktemp -d /var/tmp/romana-XXXXXXXX) || exit 1\n"
+    "trap 'cd / && rm -rf \"$dir\"' EXIT\n"
+    'cd "$dir" && tar -xf - && sh ./script </dev/null\n'
+)
+
+
+class Connection:
+    """A session over SSH. Made by `connect`."""
+
+    def __init__(self, host: Host, connection: Fabric) -> None:
+        self._host = host
+        self._connection = connection
+        self._round_trips = 1
+
+    @property
+    def host(self) -> str:
+        """The host's name."""
+        return self._host.name
+
+    @property
+    def round_trips(self) -> int:
+        """Commands run so far, and the connection."""
+        return self._round_trips
+
+    def run(
+        self,
+        script: str,
+        *,
+        timeout_s: float = 60,
+        files: Sequence[Payload] = (),
+        on_line: Line | None = None,
+        on_sent: Sent | None = None,
+    ) -> Output:
+        """See Session."""
+        self._round_trips += 1
+        deadline = time.monotonic() + timeout_s
+        try:
+            with contextlib.closing(self._transport().open_session(timeout=15)) as channel:
+                channel.settimeout(timeout_s)
+                channel.exec_command(_command(self._host, UNPACK if files else "sh -s\n"))
+                _send(channel, script, files, on_sent)
+                return _receive(channel, deadline, on_line)
+        except TimeoutError as error:
+            raise CommandFailed(
+                self.host,
+                f"{self.host}: a command did not end within {timeout_s:.0f} s",
+                f"look at the host itself: romana-install ssh {self.host}",
+            ) from error
+        except (SSHException, EOFError, OSError) as error:
+            raise Unreachable(
+                self.host,
+                f"{self.host}: the connection was lost: {error or type(error).__name__}",
+                "run the same command again once the host is back",
+            ) from error
+
+    def keep_alive(self) -> None:
+        """Has a dead connection noticed, and a quiet one kept open by routers on the way."""
+        self._transport().set_keepalive(KEEPALIVE_S)
+
+    def close(self) -> None:
+        """Ends the session."""
+        self._connection.close()  # type: ignore[no-untyped-call]
+
+    def _transport(self) -> Transport:
+        transport: Transport | None = self._connection.transport
+        if transport is None or not transport.is_active():
+            raise EOFError("closed by the host")
+        return transport
+
+
+def connect(
+    host: Host, known_hosts: Path, *, bastions: Sequence[Host] = (), timeout_s: float = 15
+) -> Connection:
+    """Opens the connection to a host.
+
+    Args:
+        host: `ssh.bastion` names one of `bastions`, or is empty.
+        known_hosts: the cluster's file of pinned keys.
+        bastions: hosts that may serve as way in.
+        timeout_s: limit for the TCP connection and for the SSH handshake, each.
+
+    Raises:
+        Unreachable: in one line, with what to do.
+    """
+    way_in = next((item for item in bastions if item.name == host.ssh.bastion), None)
+    gateway = _open(way_in, known_hosts, None, timeout_s) if way_in is not None else None
+    connection = _open(host, known_hosts, gateway, timeout_s)
+    session = Connection(host, connection)
+    session.keep_alive()
+    return session
+
+
+def _open(host: Host, known_hosts: Path, gateway: Fabric | None, timeout_s: float) -> Fabric:
+    kwargs: dict[str, Any] = {
+        "timeout": timeout_s,
+        "banner_timeout": timeout_s,
+        "auth_timeout": timeout_s,
+        # Only a named key is offered: an agent with many keys runs into MaxAuthTries.
+        "allow_agent": host.ssh.key is None,
+        "look_for_keys": host.ssh.key is None,
+    }
+    if host.ssh.key is not None:
+        kwargs["key_filename"] = str(host.ssh.key)
+    with _as_unreachable(host):
+        if gateway is None:
+            kwargs["sock"] = _socket(host, timeout_s)
+        config = Config(overrides={"load_ssh_configs": False})  # type: ignore[no-untyped-call]
+        connection = Fabric(  # type: ignore[no-untyped-call]
+            str(host.address),
+            user=host.ssh.user,
+            port=host.ssh.port,
+            gateway=gateway,
+            connect_kwargs=kwargs,
+            config=config,
+        )
+        client = connection.client
+        assert client is not None  # fabric makes it with the connection
+        client.set_missing_host_key_policy(Refuse(host.name))
+        client.get_host_keys().update(pinned(host, known_hosts))
+        connection.open()  # type: ignore[no-untyped-call]
+    return connection
+
+
+def _socket(host: Host, timeout_s: float) -> socket.socket:
+    """A connected socket. paramiko leaves Nagle's algorithm on, which costs 40 ms for every
+    command."""
+    if host.ssh.dial is not None:
+        sock = host.ssh.dial()
+    else:
+        sock = socket.create_connection((str(host.address), host.ssh.port), timeout_s)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+@contextlib.contextmanager
+def _as_unreachable(host: Host) -> Iterator[None]:
+    where = f"{host.name} ({host.ssh.user}@{host.address}:{host.ssh.port})"
+    try:
+        yield
+    except BadHostKeyException as error:
+        raise Unreachable(
+            host.name,
+            f"{where}: shows the host key {fingerprint(error.key)}, but "
+            f"{fingerprint(error.expected_key)} is pinned",
+            "someone may be in between; if the host was set up anew, replace the pinned key",
+        ) from error
+    except (AuthenticationException, PasswordRequiredException) as error:
+        key = host.ssh.key or "your agent's keys"
+        raise Unreachable(
+            host.name,
+            f"{where}: refuses {key} ({error})",
+            "check user and key of the host; OpenSSH 6.6 needs an ed25519 or ECDSA key",
+        ) from error
+    except (OSError, SSHException, EOFError) as error:
+        raise Unreachable(
+            host.name,
+            f"{where}: no SSH connection: {error or type(error).__name__}",
+            "check that the host is up and that its address and port are right",
+        ) from error
+
+
+def _command(host: Host, script: str) -> str:
+    sudo = "" if host.ssh.user == "root" else "sudo -n "
+    return f"exec {sudo}sh -c {shlex.quote(PREPARE + script)}"
+
+
+def _send(channel: Channel, script: str, files: Sequence[Payload], on_sent: Sent | None) -> None:
+    if not files:
+        channel.sendall(f"{{\n{script}\n}}\n".encode())
+    else:
+        total, pieces = pack([*files, Payload(name="script", content=script.encode())])
+        done = 0
+        for piece in pieces:
+            # The other end may stop reading (a full disk): its message is worth more than ours.
+            if channel.exit_status_ready():
+                break
+            channel.sendall(piece)
+            done += len(piece)
+            if on_sent is not None:
+                on_sent(done, total)
+    channel.shutdown_write()
+
+
+def _receive(channel: Channel, deadline: float, on_line: Line | None) -> Output:
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    text, seen = "", 0
+    while True:
+        channel.settimeout(max(0.001, deadline - time.monotonic()))
+        piece = channel.recv(CHUNK)
+        text += decode(piece, not piece)
+        while on_line is not None and (end := text.find("\n", seen)) >= 0:
+            on_line(text[seen:end])
+            seen = end + 1
+        if not piece:
+            break
+    errors = b"".join(iter(lambda: channel.recv_stderr(CHUNK), b""))
+    channel.status_event.wait(max(0.001, deadline - time.monotonic()))
+    return Output(
+        status=channel.recv_exit_status(), stdout=text, stderr=errors.decode(errors="replace")
+    )
