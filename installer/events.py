@@ -1,7 +1,9 @@
-"""What happened, as small values. Console, JSON lines, log file and journal are observers; nothing else prints.
+"""What happened, as small values. Console, JSON lines, log file and journal are observers; nothing
+else prints.
 
-The engine, the platforms, the artifacts and the smoke test call `emit`; an observer renders. `as_json` is the public
-form of `--json`: one object a line, the event's type in `event`, times in seconds.
+The engine, the platforms, the artifacts and the smoke test call `emit`; an observer renders.
+`as_json` is the public form of `--json`: one object a line, the event's type in `event`, times in
+seconds.
 """
 
 from __future__ import annotations
@@ -26,15 +28,18 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something the operator should know, in one line: a choice that was made, a fallback, a warning."""
+    """Something the operator should know, in one line: a choice that was made, a fallback, a
+    warning. What is only for the log file (the output of commands) has the level debug, and may
+    have many lines."""
 
     text: str
-    level: Literal["info", "warning"] = "info"
+    level: Literal["debug", "info", "warning"] = "info"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Something long moves on. `total` 0 means its end is unknown. `done` == `total` > 0 ends it."""
+    """Something long moves on. `total` 0 means its end is unknown. `done` == `total` > 0 ends
+    it."""
 
     what: str
     done: float
@@ -54,8 +59,8 @@ class RoleStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceResult:
-    """One resource of one host was compared (check) or brought about (apply). `before` and `after` are short; `diff`
-    is a unified diff or empty, secrets already replaced by a digest."""
+    """One resource of one host was compared (check) or brought about (apply). `before` and `after`
+    are short; `diff` is a unified diff or empty, secrets already replaced by a digest."""
 
     host: str
     role: str

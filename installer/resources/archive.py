@@ -64,7 +64,7 @@ class Archive:
             after=f"{self.link} at {self.path}" if unpacked else short(self.sha256),
             repair=repair,
             files=() if unpacked else (Payload(name="archive", source=self.source),),
-            timeout_s=600,
+            timeout_s=300,
         )
 
     @property

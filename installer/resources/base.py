@@ -40,7 +40,7 @@ class Change:
     diff: str = ""
     repair: str
     files: tuple[Payload, ...] = ()
-    timeout_s: float = 300.0
+    timeout_s: float = 60.0
     prepare: str = ""
 
 

@@ -69,7 +69,7 @@ class Binary:
             after=short(self.sha256),
             repair=self._repair(),
             files=(Payload(name=self._carried, source=self.source),),
-            timeout_s=600,
+            timeout_s=300,
         )
 
     @property

@@ -69,5 +69,5 @@ class Image:
                 f"{ctr} label {quote(self.ref)} {_LABEL}={self.sha256}\n"
             ),
             files=(Payload(name=carried, source=self.source),),
-            timeout_s=600,
+            timeout_s=300,
         )

@@ -1,0 +1,283 @@
+"""Carries out a plan: role by role, all hosts of a role at once, the next role when all have ended.
+
+Each host gets a role's repairs in one round trip and is then probed again: what still differs has
+failed. A host on which something failed is left out of later roles; the others go on.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from installer.engine.parallel import over_hosts
+from installer.engine.plan import Plan, Work, judge, probe
+from installer.engine.script import Section, began, payloads, repairs, sections
+from installer.errors import HostError, Unreachable
+from installer.events import (
+    Emit,
+    Notice,
+    Outcome,
+    Progress,
+    ResourceResult,
+    RoleFinished,
+    RoleStarted,
+)
+from installer.hosts.session import Session
+from installer.resources.base import Change, Resource
+
+REASON_LINES = 25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a host did not get through: shown at the end, and kept in the journal."""
+
+    host: str
+    role: str
+    reason: str
+    unreachable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """How it went."""
+
+    changed: bool
+    failures: tuple[Failure, ...]
+
+
+def apply(plan: Plan, sessions: Mapping[str, Session], emit: Emit) -> Applied:
+    """Carries out the plan.
+
+    Args:
+        plan: from `probe_all`, with the same sessions.
+        sessions: by host name.
+        emit: is told everything.
+    """
+    failures: dict[str, Failure] = {}
+    prepares = {host: _prepares(plan, host) for host in sessions}
+    changed: set[str] = set()
+    for works in plan.roles():
+        able = [work for work in works if work.host not in failures]
+        _announce(works, able, failures, emit)
+        runs = [
+            _Run(
+                work=work,
+                session=sessions[work.host],
+                emit=emit,
+                prepare=prepares[work.host] if work.host not in changed else (),
+            )
+            for work in able
+        ]
+        changed |= {work.host for work in able if work.changes}
+        for work, outcome in zip(able, over_hosts(_Run.carry_out, runs), strict=True):
+            failure = _lost(work, outcome, emit) if isinstance(outcome, HostError) else outcome
+            if failure is not None:
+                failures[work.host] = failure
+    if changed:
+        able_hosts = sorted(changed - failures.keys())
+        failures |= {item.host: item for item in _confirm(plan, able_hosts, sessions, emit)}
+    return Applied(changed=bool(changed), failures=tuple(failures.values()))
+
+
+def _prepares(plan: Plan, host: str) -> tuple[str, ...]:
+    """What the host has to forget before its first repair, whichever role that belongs to."""
+    works = (work for work in plan.works if work.host == host)
+    return tuple(change.prepare for work in works for _, change in work.changes if change.prepare)
+
+
+def _announce(
+    works: Sequence[Work], able: Sequence[Work], failures: Mapping[str, Failure], emit: Emit
+) -> None:
+    role, title = works[0].role, works[0].title
+    emit(RoleStarted(role=role, title=title, hosts=tuple(work.host for work in able)))
+    for work in works:
+        if work.host in failures:
+            reason = f"{work.host} failed in role {failures[work.host].role}"
+            for resource in work.resources:
+                emit(_result(work, resource, "skipped", reason=reason))
+            emit(RoleFinished(role=role, host=work.host, outcome="skipped", reason=reason))
+
+
+def _lost(work: Work, error: HostError, emit: Emit) -> Failure:
+    gone = isinstance(error, Unreachable)
+    outcome: Outcome = "unreachable" if gone else "failed"
+    reason = "\n".join(part for part in (error.message, error.output) if part)
+    for resource, change in work.changes[:1]:
+        emit(_result(work, resource, outcome, change, reason=reason))
+    emit(RoleFinished(role=work.role, host=work.host, outcome=outcome, reason=reason))
+    return Failure(host=work.host, role=work.role, reason=error.message, unreachable=gone)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One role on one host."""
+
+    work: Work
+    session: Session
+    emit: Emit
+    prepare: tuple[str, ...]
+
+    def carry_out(self) -> Failure | None:
+        """Repairs, probes again and reports; the first resource that failed, if any did."""
+        started = time.monotonic()
+        repaired = self._repair() if self.work.changes else {}
+        settled = self._settle(repaired)
+        failure = None
+        for resource, change, outcome, reason in settled:
+            self.emit(_result(self.work, resource, outcome, change, reason=reason))
+            if outcome == "failed" and failure is None:
+                failure = Failure(
+                    host=self.work.host,
+                    role=self.work.role,
+                    reason=f"{resource.id}: {_first(reason)}",
+                )
+        self.emit(
+            RoleFinished(
+                role=self.work.role,
+                host=self.work.host,
+                outcome="failed" if failure else "changed" if repaired else "ok",
+                changed=sum(outcome == "changed" for _, _, outcome, _ in settled),
+                seconds=time.monotonic() - started,
+                reason=failure.reason if failure else "",
+            )
+        )
+        return failure
+
+    def _repair(self) -> Mapping[str, Section]:
+        """Sections of output by resource id; those never begun are missing."""
+        resources, changes = zip(*self.work.changes, strict=True)
+        marker = f"romana-{secrets.token_hex(8)}"
+
+        def on_line(line: str) -> None:
+            number = began(line, marker)
+            if number is not None:
+                self._progress(resources[number].id, number, len(resources))
+
+        def on_sent(done: int, total: int) -> None:
+            if total > 4 << 20:
+                self._progress("sending files", done, total, "B")
+
+        output = self.session.run(
+            repairs(changes, marker, self.prepare),
+            files=payloads(changes) or (),
+            timeout_s=sum(change.timeout_s for change in changes),
+            on_line=on_line,
+            on_sent=on_sent,
+        )
+        found = sections(output.stdout, marker)
+        if not found:
+            raise HostError(
+                self.work.host,
+                f"{self.work.host}: nothing could be changed: {_first(output.last_lines(1))}",
+                output=output.last_lines(),
+            )
+        self.emit(Notice(text=f"{self.work.host} {self.work.role}\n{output.stdout}", level="debug"))
+        return {resources[number].id: section for number, section in found.items()}
+
+    def _progress(self, what: str, done: float, total: float, unit: str = "") -> None:
+        self.emit(
+            Progress(
+                what=f"{self.work.role}: {what}",
+                done=done,
+                total=total,
+                unit=unit,
+                host=self.work.host,
+            )
+        )
+
+    def _settle(
+        self, repaired: Mapping[str, Section]
+    ) -> list[tuple[Resource, Change | None, Outcome, str]]:
+        """Each resource's outcome, once what was repaired has been probed again."""
+        complete = all(section.status == 0 for section in repaired.values())
+        again = probe(self.session, self.work.resources) if repaired and complete else {}
+        settled: list[tuple[Resource, Change | None, Outcome, str]] = []
+        for number, verdict in enumerate(self.work.verdicts):
+            resource, change = verdict.resource, verdict.change
+            outcome, reason = _outcome(change, repaired.get(resource.id))
+            if verdict.error:
+                outcome, reason = "failed", verdict.error
+            elif number in again and outcome != "failed":
+                now = judge(resource, again[number], set())
+                if now.error or now.change:
+                    outcome = "failed"
+                    reason = now.error or _still(now.change)
+            settled.append((resource, change, outcome, reason))
+        return settled
+
+
+def _outcome(change: Change | None, section: Section | None) -> tuple[Outcome, str]:
+    if change is None:
+        return "ok", ""
+    if section is None:
+        return "skipped", "an earlier resource of the host failed"
+    if section.status == 0:
+        return "changed", ""
+    lines = section.text.strip().splitlines()[-REASON_LINES:]
+    return "failed", "\n".join(lines) or f"its repair ended with {section.status}"
+
+
+def _still(change: Change | None) -> str:
+    assert change is not None  # the caller has looked
+    return f"still differs after its repair: {change.before} -> {change.after}"
+
+
+def _confirm(
+    plan: Plan, hosts: Sequence[str], sessions: Mapping[str, Session], emit: Emit
+) -> list[Failure]:
+    """Probes everything of the hosts once more: a later role may have undone what an earlier one
+    did."""
+
+    def one(host: str) -> Failure | None:
+        works = [work for work in plan.works if work.host == host]
+        pairs = [(work, resource) for work in works for resource in work.resources]
+        seen = probe(sessions[host], [resource for _, resource in pairs])
+        failure = None
+        for number, (work, resource) in enumerate(pairs):
+            now = judge(resource, seen[number], set())
+            if now.change is None and not now.error:
+                continue
+            reason = f"differs again at the end of the run: {now.error or _still(now.change)}"
+            emit(_result(work, resource, "failed", now.change, reason=reason))
+            failure = failure or Failure(
+                host=host, role=work.role, reason=f"{resource.id}: {reason}"
+            )
+        return failure
+
+    found = []
+    for host, outcome in zip(hosts, over_hosts(one, hosts), strict=True):
+        if isinstance(outcome, HostError):
+            gone = isinstance(outcome, Unreachable)
+            outcome = Failure(
+                host=host, role="verification", reason=outcome.message, unreachable=gone
+            )
+        if outcome is not None:
+            found.append(outcome)
+    return found
+
+
+def _result(
+    work: Work,
+    resource: Resource,
+    outcome: Outcome,
+    change: Change | None = None,
+    *,
+    reason: str = "",
+) -> ResourceResult:
+    return ResourceResult(
+        host=work.host,
+        role=work.role,
+        resource=resource.id,
+        outcome=outcome,
+        before=change.before if change else "",
+        after=change.after if change else "",
+        diff=change.diff if change else "",
+        reason=reason,
+    )
+
+
+def _first(text: str) -> str:
+    return next((line for line in text.splitlines() if line.strip()), "no output")
