@@ -1,0 +1,1 @@
+"""The CNI plugin: what the container runtime executes. It asks the agent and prints the answer."""
