@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from romana.objects import Key, Object, Snapshot
+from romana.objects import AddressBlock, Key, Object, Pod, Snapshot
 from romana.sources.errors import InvalidObject, SourceError
 from romana.sources.kinds import KINDS, Kind
 
@@ -28,6 +29,7 @@ class Store:
         self._refused: dict[tuple[str, Key], InvalidObject] = {}
         self._troubles: dict[str, SourceError] = {}
         self._changed = asyncio.Event()
+        self._since: float | None = None
         self._pulse = asyncio.Event()
 
     @property
@@ -96,9 +98,16 @@ class Store:
         else:
             self._troubles[where] = error
 
-    def get(self, kind: Kind, key: Key) -> Any:
-        """One object, or None."""
-        return self._objects[kind.field].get(key)
+    def pod(self, key: Key) -> Pod | None:
+        """One pod, or None."""
+        found = self._objects["pods"].get(key)
+        return found if isinstance(found, Pod) else None
+
+    def blocks(self) -> tuple[AddressBlock, ...]:
+        """The address blocks of all nodes."""
+        return tuple(
+            each for each in self._objects["blocks"].values() if isinstance(each, AddressBlock)
+        )
 
     def counts(self) -> dict[str, int]:
         """How many objects of each kind there are."""
@@ -116,10 +125,17 @@ class Store:
         """Wake the reconciler for a reason of one's own."""
         self._changed.set()
 
-    async def changed(self) -> None:
-        """Wait until something has changed since the last call returned."""
+    async def changed(self) -> float | None:
+        """Wait until something has changed since the last call returned.
+
+        Returns:
+            When the oldest of the changes came (monotonic seconds); None where there was only a
+            wake-up.
+        """
         await self._changed.wait()
         self._changed.clear()
+        since, self._since = self._since, None
+        return since
 
     async def until(self, find: Callable[[], _Found | None]) -> _Found:
         """Wait until `find` finds something, asking it again after each change. The caller sets the
@@ -130,6 +146,8 @@ class Store:
 
     def _touch(self, kind: Kind) -> None:
         self._frozen.pop(kind.field, None)
+        if self._since is None:
+            self._since = time.monotonic()
         self._changed.set()
         self._pulse.set()
         self._pulse = asyncio.Event()

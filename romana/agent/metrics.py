@@ -1,0 +1,86 @@
+"""What the agent counts and measures, for Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from romana.version import VERSION
+
+SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The agent's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+        Info("romana_build", "The version of the agent", registry=registry).info(
+            {"version": VERSION}
+        )
+        self.objects = Gauge(
+            "romana_objects", "Objects known, by kind", ["kind"], registry=registry
+        )
+        self.refused = Gauge(
+            "romana_refused_objects",
+            "Objects that cannot be read and are not, or not fully, in force",
+            registry=registry,
+        )
+        self.source_troubles = Gauge(
+            "romana_source_troubles", "Parts of the source that do not work now", registry=registry
+        )
+        self.endpoints = Gauge("romana_endpoints", "Pod interfaces of this host", registry=registry)
+        self.programs = Gauge(
+            "romana_programs", "Different programs that judge this host's pods", registry=registry
+        )
+        self.grants = Gauge(
+            "romana_grants", "Grants in all programs of this host", registry=registry
+        )
+        self.addresses_free = Gauge(
+            "romana_free_addresses",
+            "Addresses left in this host's blocks",
+            ["family"],
+            registry=registry,
+        )
+        self.rounds = Histogram(
+            "romana_reconcile_seconds",
+            "Time of one comparison of kernel and intent",
+            buckets=SHORT_S,
+            registry=registry,
+        )
+        self.latency = Histogram(
+            "romana_change_to_kernel_seconds",
+            "Time from the arrival of a change to its enforcement",
+            buckets=SHORT_S,
+            registry=registry,
+        )
+        self.failures = Counter(
+            "romana_reconcile_failures", "Comparisons that failed", registry=registry
+        )
+        self.repairs = Counter(
+            "romana_drift_repairs",
+            "Differences that somebody else had made in the kernel",
+            ["what"],
+            registry=registry,
+        )
+        self.cut = Counter(
+            "romana_connections_cut",
+            "Connections that ended because a policy no longer admits them",
+            registry=registry,
+        )
+        self.cni = Histogram(
+            "romana_cni_seconds",
+            "Time of the container runtime's requests",
+            ["method"],
+            buckets=SHORT_S,
+            registry=registry,
+        )
+        self.cni_errors = Counter(
+            "romana_cni_errors",
+            "The runtime's requests that were refused",
+            ["method", "code"],
+            registry=registry,
+        )
