@@ -15,10 +15,10 @@ What counts
 - A pod in its node's network is no subject, and no peer by labels: its address is its node's.
 
 Canonical form of a program's grants
-1. *Networks* come from ipBlocks and from "every peer". By family and protocol, ports with the same
-   set of addresses form maximal slabs; each maximal interval of a slab's addresses is one grant.
-   Addresses that are admitted for every protocol form grants with ANY_PROTOCOL, ports 0-65535, and
-   are in no slab. These grants are disjoint (`networks.py`).
+1. *Networks* come from ipBlocks and from "every peer". By family, protocol and port, the addresses
+   form maximal intervals; an interval with a maximal range of ports on which it is the same is one
+   grant. Addresses that are admitted for every protocol are apart from this: their intervals form
+   grants with ANY_PROTOCOL, ports 0-65535. These grants are disjoint (`networks.py`).
 2. *Hosts* are the addresses of pods, and the intervals of 1. that hold one address. Each has the
    sum of its traffic: ANY_PROTOCOL alone, or maximal disjoint ranges of ports by protocol. Hosts
    never merge into intervals, however close they are: a pod that comes or goes changes its own

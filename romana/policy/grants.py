@@ -107,11 +107,11 @@ class GrantTable:
         result = [
             Grant(family, low, high, *box)
             for family, each in networks.items()
-            for (low, high), box in each.grants()
+            for (low, high), box in each.grants
             if low < high
         ]
         for family, each in networks.items():
-            for (low, high), box in each.grants():
+            for (low, high), box in each.grants:
                 if low == high:
                     self._add_hosts(((family, low),), (box,))
         result.extend(self._host_grants(networks))

@@ -1,0 +1,149 @@
+"""The reference: NetworkPolicy as the API documents it, written to be read, not to be fast.
+
+It works on the objects alone and shares nothing with translation and compilation, so that it can
+judge them. An address belongs to one pod at a time; the snapshot is taken at its word.
+
+https://kubernetes.io/docs/concepts/services-networking/network-policies/
+https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from romana.objects import (
+    Address,
+    IPBlock,
+    NetworkPolicy,
+    Peer,
+    Pod,
+    PodPeer,
+    PolicyRule,
+    PortMatch,
+    Snapshot,
+)
+from romana.policy.admission import Direction, Flow
+from romana.policy.verdict import Judgement, Outcome, Verdict
+
+
+def evaluate(snapshot: Snapshot, flow: Flow) -> Verdict:
+    """What both sides of a flow say, with reasons: `NetworkPolicy NAMESPACE/NAME ingress[RULE]` for
+    each rule that admits it, `NetworkPolicy NAMESPACE/NAME` for each policy that isolates where
+    none does."""
+    source, destination = pod_at(snapshot, flow.source), pod_at(snapshot, flow.destination)
+    if source is not None and source is destination:
+        itself = Judgement(outcome=Outcome.ITSELF)
+        return Verdict(egress=itself, ingress=itself)
+    return Verdict(
+        egress=_judge(snapshot, Direction.EGRESS, source, flow),
+        ingress=_judge(snapshot, Direction.INGRESS, destination, flow),
+    )
+
+
+def pod_at(snapshot: Snapshot, address: Address) -> Pod | None:
+    """The pod that has an address to itself; None for nodes and their hostNetwork pods."""
+    for pod in snapshot.pods.values():
+        if address in pod.addresses and not pod.host_network:
+            return pod
+    return None
+
+
+def _judge(snapshot: Snapshot, direction: Direction, subject: Pod | None, flow: Flow) -> Judgement:
+    if subject is None:
+        return Judgement(outcome=Outcome.OUTSIDE)
+    if direction is Direction.INGRESS and _is_node_of(snapshot, flow.source, subject):
+        return Judgement(outcome=Outcome.NODE)
+    isolating = sorted(
+        (policy for policy in snapshot.policies.values() if _isolates(policy, direction, subject)),
+        key=lambda policy: policy.key,
+    )
+    if not isolating:
+        return Judgement(outcome=Outcome.OPEN)
+    reasons = tuple(
+        f"NetworkPolicy {policy.namespace}/{policy.name} {direction.value}[{index}]"
+        for policy in isolating
+        for index, rule in enumerate(_rules(policy, direction) or ())
+        if _admits(snapshot, policy, rule, direction, flow)
+    )
+    if reasons:
+        return Judgement(outcome=Outcome.ADMITTED, reasons=reasons)
+    names = tuple(f"NetworkPolicy {policy.namespace}/{policy.name}" for policy in isolating)
+    return Judgement(outcome=Outcome.DENIED, reasons=names)
+
+
+def _is_node_of(snapshot: Snapshot, address: Address, pod: Pod) -> bool:
+    node = snapshot.nodes.get(("", pod.node))
+    return node is not None and address in node.addresses
+
+
+def _rules(policy: NetworkPolicy, direction: Direction) -> tuple[PolicyRule, ...] | None:
+    return policy.ingress if direction is Direction.INGRESS else policy.egress
+
+
+def _isolates(policy: NetworkPolicy, direction: Direction, pod: Pod) -> bool:
+    """A policy isolates the pods that it selects in its own namespace, in the directions that it
+    names."""
+    return (
+        policy.namespace == pod.namespace
+        and policy.pods.matches(pod.labels)
+        and _rules(policy, direction) is not None
+    )
+
+
+def _admits(
+    snapshot: Snapshot,
+    policy: NetworkPolicy,
+    rule: PolicyRule,
+    direction: Direction,
+    flow: Flow,
+) -> bool:
+    """A rule admits what comes from or goes to one of its peers *and* uses one of its ports. An
+    absent list matches everything."""
+    other = flow.source if direction is Direction.INGRESS else flow.destination
+    peer_matches = rule.peers is None or any(
+        _is_peer(snapshot, policy, peer, other) for peer in rule.peers
+    )
+    port_matches = rule.ports is None or any(_is_port(snapshot, port, flow) for port in rule.ports)
+    return peer_matches and port_matches
+
+
+def _is_peer(snapshot: Snapshot, policy: NetworkPolicy, peer: Peer, address: Address) -> bool:
+    """ipBlock goes by address alone, pods included. Selectors go by the pod at the address; without
+    a namespaceSelector they mean the policy's own namespace."""
+    if isinstance(peer, IPBlock):
+        return address in peer.cidr and not any(address in each for each in peer.exceptions)
+    pod = pod_at(snapshot, address)
+    if pod is None or not peer.pods.matches(pod.labels):
+        return False
+    if peer.namespaces is None:
+        return pod.namespace == policy.namespace
+    return _namespace_matches(snapshot, peer, pod.namespace)
+
+
+def _namespace_matches(snapshot: Snapshot, peer: PodPeer, name: str) -> bool:
+    """The empty selector matches every namespace. Any other needs labels to judge, and so a
+    namespace that is known."""
+    if peer.namespaces is None or not peer.namespaces.requirements:
+        return True
+    namespace = snapshot.namespaces.get(("", name))
+    return namespace is not None and peer.namespaces.matches(namespace.labels)
+
+
+def _is_port(snapshot: Snapshot, match: PortMatch, flow: Flow) -> bool:
+    """The protocol must be the same; without a port, every port of it. A name stands for what the
+    receiving pod calls so, for this protocol."""
+    if match.protocol.number != flow.protocol:
+        return False
+    if match.port is None:
+        return True
+    if isinstance(match.port, int):
+        last = match.port if match.end_port is None else match.end_port
+        return match.port <= flow.port <= last
+    return match.end_port is None and flow.port in _named(snapshot, match, flow.destination)
+
+
+def _named(snapshot: Snapshot, match: PortMatch, address: Address) -> Iterator[int]:
+    pod = pod_at(snapshot, address)
+    for port in pod.ports if pod is not None else ():
+        if port.name == match.port and port.protocol is match.protocol:
+            yield port.port

@@ -1,0 +1,121 @@
+"""Every cell of the shared conformance data, by the reference and by the compiled form."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from romana.objects import Pod, Protocol, Snapshot
+from romana.policy.admission import Endpoint, Flow
+from romana.policy.compile import compile_admission
+from romana.policy.evaluate import evaluate
+from romana.policy.judge import Judge
+from romana.sources.wire import namespace_from, pod_from, policy_from
+
+DATA = Path(__file__).parents[3].parent / "shared" / "conformance" / "networkpolicy-v1.json.gz"
+CELLS = 62565
+SERVED = tuple((port, protocol) for port in (80, 81) for protocol in Protocol)
+
+
+def read() -> list[dict]:
+    if not DATA.exists():
+        pytest.skip(f"the shared conformance data is not there: {DATA.name}")
+    return json.loads(gzip.decompress(DATA.read_bytes()))
+
+
+def snapshot_of(step: dict) -> Snapshot:
+    namespaces = [
+        namespace_from({"metadata": {"name": name, "labels": labels}})
+        for name, labels in step["namespaces"].items()
+    ]
+    ports = [
+        {
+            "name": f"serve-{port}-{protocol.value.lower()}",
+            "containerPort": port,
+            "protocol": protocol.value,
+        }
+        for port, protocol in SERVED
+    ]
+    pods = [
+        pod_from(
+            {
+                "metadata": {
+                    "namespace": pod["ns"],
+                    "name": pod["name"],
+                    "labels": pod["labels"],
+                },
+                "spec": {"containers": [{"ports": ports}]},
+                "status": {"phase": "Running", "podIPs": [{"ip": pod["ip"]}]},
+            }
+        )
+        for pod in step["pods"]
+    ]
+    policies = [policy_from(policy) for policy in step["policies"]]
+    return Snapshot(
+        namespaces={each.key: each for each in namespaces},
+        pods={each.key: each for each in pods},
+        policies={each.key: each for each in policies},
+    )
+
+
+def probed(step: dict, destination: Pod) -> list[tuple[int, Protocol]]:
+    """The ports of a destination that a step probes."""
+    if step["probe"]["AllAvailable"]:
+        return list(SERVED)
+    wanted = step["probe"]["PortProtocol"]
+    protocol = Protocol(wanted["Protocol"])
+    return [
+        (each.port, protocol)
+        for each in destination.ports
+        if each.protocol is protocol and wanted["Port"] in (each.port, each.name)
+    ]
+
+
+def cells(step: dict, snapshot: Snapshot) -> Iterator[tuple[Pod, Pod, int, Protocol]]:
+    for source in snapshot.pods.values():
+        for destination in snapshot.pods.values():
+            for port, protocol in probed(step, destination):
+                yield source, destination, port, protocol
+
+
+def test_every_cell_is_as_the_data_says():
+    counted = wrong = 0
+    examples = []
+    for case in read():
+        for number, step in enumerate(case["steps"]):
+            snapshot = snapshot_of(step)
+            endpoints = [
+                Endpoint(interface="/".join(pod.key), addresses=pod.addresses, pod=pod.key)
+                for pod in snapshot.pods.values()
+            ]
+            judge = Judge(compile_admission(snapshot, endpoints))
+            blocked = {
+                (source, destination, protocol, port): (ingress == "a", egress == "a")
+                for source, destination, protocol, port, ingress, egress in step["blocked"]
+            }
+            for source, destination, port, protocol in cells(step, snapshot):
+                counted += 1
+                names = ("/".join(source.key), "/".join(destination.key))
+                # A pod always reaches itself: the data judges no such pair.
+                expected = (
+                    (True, True)
+                    if source is destination
+                    else blocked.get((*names, protocol.value, port), (True, True))
+                )
+                flow = Flow(
+                    source=source.addresses[0],
+                    destination=destination.addresses[0],
+                    protocol=protocol.number,
+                    port=port,
+                )
+                for by, verdict in (
+                    ("evaluate", evaluate(snapshot, flow)),
+                    ("compiled", judge.verdict(flow)),
+                ):
+                    if (verdict.ingress.admitted, verdict.egress.admitted) != expected:
+                        wrong += 1
+                        examples.append((case["description"], number, *names, protocol, port, by))
+    assert not wrong, examples[:20]
+    assert counted == CELLS
