@@ -8,7 +8,7 @@ https://containerd.io/releases/#kubernetes-support.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 OLDEST = 20
@@ -72,21 +72,23 @@ class Distribution:
     base: tuple[str, ...]
     runtime: tuple[str, ...]
     etcd: tuple[str, ...]
-    cni_plugins: str
+    python: str
+    """Version of its package python3, with which the agent runs."""
+    cni_plugins: str = "/usr/lib/cni"
     """Where its package of CNI plugins puts them."""
 
 
-_DEBIAN = Distribution(
-    base=("ca-certificates", "conntrack", "curl", "ethtool", "iproute2", "iptables", "kmod")
-    + ("mount", "nftables", "procps", "socat", "util-linux"),
+_DEBIAN_12 = Distribution(
+    base=("ca-certificates", "conntrack", "curl", "iproute2", "iptables", "kmod", "mount")
+    + ("nftables", "procps", "python3", "util-linux"),
     runtime=("containerd", "runc", "containernetworking-plugins"),
     etcd=("etcd-server", "etcd-client"),
-    cni_plugins="/usr/lib/cni",
+    python="3.11",
 )
 _DISTRIBUTIONS = {
-    ("debian", "12"): _DEBIAN,
-    ("ubuntu", "22.04"): _DEBIAN,
-    ("ubuntu", "24.04"): _DEBIAN,
+    ("debian", "12"): _DEBIAN_12,
+    ("ubuntu", "22.04"): replace(_DEBIAN_12, python="3.10"),
+    ("ubuntu", "24.04"): replace(_DEBIAN_12, python="3.12"),
 }
 
 
@@ -150,6 +152,13 @@ def flags(program: Program, version: str, **values: str) -> tuple[str, ...]:
 def endpoint_in_file(version: str) -> bool:
     """Whether the kubelet reads the runtime's endpoint from its configuration file."""
     return minor(version) >= 27
+
+
+def controller_taint(version: str) -> str:
+    """The taint that keeps ordinary pods off a host that is only a controller; kubeadm's of the
+    time."""
+    name = "master" if minor(version) < 24 else "control-plane"
+    return f"node-role.kubernetes.io/{name}:NoSchedule"
 
 
 def minimum_kernel(version: str) -> tuple[int, int]:

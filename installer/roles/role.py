@@ -1,4 +1,5 @@
-"""What a role is: a title, where it applies, and a pure generator of what such a host should hold."""
+"""What a role is: a title, where it applies, and a pure generator of what such a host should
+hold."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from installer.resources.base import Resource
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """All that a role may look at. `facts` is the host's own; `others`, everybody's by host name."""
+    """All that a role may look at. `facts` is the host's own; `others`, everybody's by host
+    name."""
 
     host: Host
     facts: Facts
@@ -27,11 +29,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
-    """One step of an installation. Roles run in their order; a role runs on all its hosts at once, and the next begins
-    when all of them are done. A host that failed in one role is left out of the later ones.
+    """One step of an installation. Roles run in their order; a role runs on all its hosts at once,
+    and the next begins when all of them are done. A host that failed in one role is left out of the
+    later ones.
 
-    `on` says which hosts: every host, those of the control plane, the first controller only (what is applied to the
-    cluster once), or those that run pods.
+    `on` says which hosts: every host, those of the control plane, the first controller only (what
+    is applied to the cluster once), or those that run pods.
     """
 
     name: str

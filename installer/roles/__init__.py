@@ -1,0 +1,46 @@
+"""The roles, in their order: the installer's table of contents.
+
+Nothing waits on something later. The network's files are in place before the kubelet first asks for
+them, so that a node is Ready with its first report; the agent itself needs only the API and its own
+kinds there.
+"""
+
+from __future__ import annotations
+
+from installer.roles.base import base
+from installer.roles.control_plane import control_plane
+from installer.roles.etcd import etcd
+from installer.roles.images import images
+from installer.roles.kube_proxy import kube_proxy
+from installer.roles.kubelet import kubelet
+from installer.roles.network import network, network_objects
+from installer.roles.pki import pki
+from installer.roles.role import Role
+from installer.roles.runtime import runtime
+from installer.roles.verify import verify
+
+ROLES = (
+    Role(name="base", title="Prepare the system", on="all", resources=base),
+    Role(name="pki", title="Lay down certificates and keys", on="all", resources=pki),
+    Role(name="runtime", title="Run the container runtime", on="all", resources=runtime),
+    Role(name="images", title="Import images", on="all", resources=images),
+    Role(name="etcd", title="Run etcd", on="controller", resources=etcd),
+    Role(
+        name="control-plane",
+        title="Run the control plane",
+        on="controller",
+        resources=control_plane,
+    ),
+    Role(
+        name="network-objects",
+        title="Make the network's kinds known",
+        on="first-controller",
+        resources=network_objects,
+    ),
+    Role(name="network", title="Run the network", on="all", resources=network),
+    Role(name="kubelet", title="Run the kubelet", on="all", resources=kubelet),
+    Role(name="kube-proxy", title="Run the service proxy", on="all", resources=kube_proxy),
+    Role(name="verify", title="See that nodes are ready", on="all", resources=verify),
+)
+
+__all__ = ["ROLES", "Role"]

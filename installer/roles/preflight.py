@@ -1,0 +1,293 @@
+"""Whether hosts are fit: all problems of all hosts at once, each with its remedy. Nothing has been
+changed yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Interface
+from statistics import median
+
+from installer import releases
+from installer.cluster import Cluster, Host
+from installer.errors import Problem
+from installer.hosts.facts import Facts
+from installer.roles.network import CONFLIST
+from installer.roles.role import Target
+
+CLOCK_SKEW_S = 30.0
+DATA_PLANE_KERNEL = (5, 6)
+"""nftables' sets of concatenated intervals, which policies need, came with it."""
+_MODULES = ("overlay", "nf_tables", "nf_conntrack", "veth")
+_MEMORY_MB = {True: 1024, False: 512}
+_DISK_MB = {True: 3072, False: 2048}
+_ARCHITECTURES = ("x86_64", "aarch64")
+# Program names as the kernel keeps them: fifteen letters.
+_NODE_PORTS = {10248: "kubelet", 10249: "kube-proxy", 10250: "kubelet", 10256: "kube-proxy"}
+_CONTROLLER_PORTS = {2379: "etcd", 2380: "etcd", 10257: "kube-controller", 10259: "kube-scheduler"}
+_AGENT_PORT = 9607
+_NEAR_LIMIT = 0.9
+
+Check = Callable[[Host, Facts, Cluster, str], Iterator[tuple[str, str]]]
+"""What is wrong with one host in itself: (finding, remedy)."""
+
+
+def problems(targets: Sequence[Target]) -> tuple[Problem, ...]:
+    """Everything that keeps the hosts from becoming the cluster; empty when they are fit."""
+    if not targets:
+        return ()
+    first = targets[0]
+    facts = {target.host.name: target.facts for target in targets}
+    return examine(first.cluster, facts, first.artifacts.kubernetes)
+
+
+def examine(cluster: Cluster, facts: Mapping[str, Facts], version: str) -> tuple[Problem, ...]:
+    """Like `problems`, from the values themselves.
+
+    Args:
+        cluster: what is wanted.
+        facts: by host name, of those hosts that could be reached.
+        version: of Kubernetes.
+    """
+    found = [
+        Problem(where=host.name, what=what, advice=advice)
+        for host in cluster.hosts
+        if host.name in facts
+        for check in _CHECKS
+        for what, advice in check(host, facts[host.name], cluster, version)
+    ]
+    for compare in (_clocks, _twins, _mtus, _mixed_architectures):
+        found.extend(compare(cluster, facts))
+    return tuple(found)
+
+
+def notes(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[str, ...]:
+    """What is no problem but should be said."""
+    swapping = [name for name, seen in facts.items() if seen.container and seen.swap_mb]
+    if not swapping:
+        return ()
+    return (
+        f"{', '.join(swapping)}: a container sees its machine's swap; the kubelet starts all the "
+        "same (failSwapOn: false)",
+    )
+
+
+def _root(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
+    if facts.uid != 0:
+        yield (
+            f"user {host.ssh.user} does not become root",
+            f"allow it: echo '{host.ssh.user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/romana",
+        )
+
+
+def _system(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
+    if releases.distribution(facts.os_id, facts.os_version) is None:
+        yield (
+            f"{facts.os_id or 'its system'} {facts.os_version} is not supported".replace("  ", " "),
+            f"use one of {', '.join(releases.known_distributions())}",
+        )
+    if facts.architecture not in _ARCHITECTURES:
+        yield (
+            f"architecture {facts.architecture} is not supported",
+            f"use one of {', '.join(_ARCHITECTURES)}",
+        )
+    if facts.init != "systemd":
+        yield f"its init system is {facts.init}", "use a system that boots with systemd"
+
+
+def _kernel(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
+    needed = max(releases.minimum_kernel(version), DATA_PLANE_KERNEL)
+    if kernel_release(facts.kernel) < needed:
+        yield (
+            f"kernel {facts.kernel} is older than {needed[0]}.{needed[1]}",
+            "install a newer kernel (Ubuntu: linux-generic-hwe; Debian: from backports)",
+        )
+    missing = [module for module in _MODULES if module not in facts.modules]
+    if missing:
+        yield (
+            f"the kernel has no {', '.join(missing)}",
+            "install the kernel's extra modules (Ubuntu: linux-modules-extra-$(uname -r))",
+        )
+
+
+def _cgroup(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
+    if facts.cgroup == "v1" and not releases.runs_on_cgroup_v1(version):
+        newest = releases.newest_for(kernel=kernel_release(facts.kernel), cgroup_v1=True)
+        yield (
+            f"it has cgroup v1, and Kubernetes {version} needs v2",
+            "boot with systemd.unified_cgroup_hierarchy=1, or use kubernetes: "
+            f"v1.{newest}.x or older",
+        )
+
+
+def _runtime(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
+    installed, needed = (
+        dict(facts.packages).get("containerd", ""),
+        releases.minimum_containerd(version),
+    )
+    if installed and kernel_release(installed) < needed:
+        yield (
+            f"containerd {installed} is older than {needed[0]}.{needed[1]}, which Kubernetes "
+            f"{version} needs",
+            "upgrade the package containerd, or use an older kubernetes: in the inventory",
+        )
+
+
+def _swap(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
+    if facts.swap_mb and not facts.container:
+        yield (
+            f"{facts.swap_mb} MiB of swap are on, and the kubelet refuses to start with it",
+            "swapoff -a, and remove the swap line from /etc/fstab",
+        )
+
+
+def _ports(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
+    for port, program in sorted(set(facts.listening)):
+        owner = wanted_ports(host, cluster).get(port)
+        if owner and not _is(program, owner, port):
+            yield (
+                f"port {port} is in use by {program or 'another program'}, and {owner} needs it",
+                f"stop {program or 'that program'}, or give it another port",
+            )
+
+
+def wanted_ports(host: Host, cluster: Cluster) -> dict[int, str]:
+    """Ports that our programs listen on, and the programs' names as the kernel keeps them."""
+    ports = {**_NODE_PORTS, _AGENT_PORT: "romana-agent"}
+    if host.is_controller:
+        ports |= {**_CONTROLLER_PORTS, cluster.api_port: "kube-apiserver"}
+    return ports
+
+
+def _is(program: str, owner: str, port: int) -> bool:
+    # The agent is a Python program; the kernel knows it by its interpreter.
+    return program == owner or (port == _AGENT_PORT and program.startswith("python"))
+
+
+def _room(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
+    memory, disk = _MEMORY_MB[host.is_controller], _DISK_MB[host.is_controller]
+    # Firmware and the kernel keep a little of what a machine is sold with.
+    if facts.memory_mb < memory * _NEAR_LIMIT:
+        yield f"{facts.memory_mb} MiB of memory, {memory} are needed", "give it more memory"
+    installed = "containerd" in dict(facts.packages)
+    if facts.disk_free_mb < (disk // 3 if installed else disk):
+        yield (
+            f"{facts.disk_free_mb} MiB are free at /var/lib, {disk} are needed",
+            "free some space, or give it a larger disk",
+        )
+
+
+def _network(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
+    if not facts.interface:
+        yield (
+            f"no interface holds its address {host.address}",
+            "name in `address` the one that the other hosts reach, and in `ssh` how to log in",
+        )
+    for text in facts.addresses:
+        address = IPv4Interface(text).ip
+        for name, range_ in (
+            ("pods", cluster.network.pods),
+            ("services", cluster.network.services),
+        ):
+            if address in range_:
+                yield (
+                    f"its address {address} lies in the range of {name}, {range_}",
+                    f"choose another range for {name} in the inventory",
+                )
+
+
+def _leftovers(
+    host: Host, facts: Facts, cluster: Cluster, version: str
+) -> Iterator[tuple[str, str]]:
+    for path in facts.cni_configs:
+        name = path.rpartition("/")[2]
+        if not name.startswith(CONFLIST):
+            yield (
+                f"{path} is another network's configuration, and the runtime would take it",
+                f"remove that network, then: rm {path}",
+            )
+    if facts.forward_policy == "DROP":
+        yield (
+            "the firewall drops everything forwarded (iptables FORWARD DROP), pods' packets too",
+            "iptables -P FORWARD ACCEPT, and keep what set it (Docker, ufw) from doing so again",
+        )
+
+
+_CHECKS: tuple[Check, ...] = (
+    _root,
+    _system,
+    _kernel,
+    _cgroup,
+    _runtime,
+    _swap,
+    _ports,
+    _room,
+    _network,
+    _leftovers,
+)
+
+
+def _clocks(cluster: Cluster, facts: Mapping[str, Facts]) -> Iterator[Problem]:
+    if not facts:
+        return
+    middle = median(seen.clock_offset_s for seen in facts.values())
+    for name, seen in facts.items():
+        skew = seen.clock_offset_s - middle
+        if abs(skew) > CLOCK_SKEW_S:
+            yield Problem(
+                where=name,
+                what=f"its clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the "
+                "others'",
+                advice="let it keep time: apt-get install systemd-timesyncd (or chrony)",
+            )
+
+
+def _twins(cluster: Cluster, facts: Mapping[str, Facts]) -> Iterator[Problem]:
+    kinds: tuple[tuple[str, Callable[[Facts], str], str], ...] = (
+        ("host name", lambda seen: seen.hostname, "hostnamectl set-hostname NAME"),
+        (
+            "machine id",
+            lambda seen: seen.machine_id,
+            "rm /etc/machine-id && systemd-machine-id-setup, then reboot (they were cloned)",
+        ),
+    )
+    for kind, value, advice in kinds:
+        held: dict[str, str] = {}
+        for name, seen in facts.items():
+            if value(seen) and value(seen) in held:
+                other = held[value(seen)]
+                what = f"it has the same {kind} as {other}, {value(seen)}"
+                yield Problem(where=name, what=what, advice=advice)
+            held.setdefault(value(seen), name)
+
+
+def _mtus(cluster: Cluster, facts: Mapping[str, Facts]) -> Iterator[Problem]:
+    smallest = min((seen.mtu for seen in facts.values() if seen.mtu), default=0)
+    wanted = cluster.network.mtu
+    for name, seen in facts.items():
+        if wanted and seen.mtu and seen.mtu < wanted:
+            what = f"its MTU is {seen.mtu}, less than the {wanted} of the inventory"
+            yield Problem(where=name, what=what, advice=f"use mtu: {smallest} in the inventory")
+        elif not wanted and seen.mtu > smallest:
+            yield Problem(
+                where=name,
+                what=f"its MTU is {seen.mtu}, and another host's is {smallest}",
+                advice=f"make them equal, or use mtu: {smallest} in the inventory",
+            )
+
+
+def _mixed_architectures(cluster: Cluster, facts: Mapping[str, Facts]) -> Iterator[Problem]:
+    first = next(iter(facts.values()), None)
+    for name, seen in facts.items():
+        if first and seen.architecture != first.architecture:
+            yield Problem(
+                where=name,
+                what=f"it is {seen.architecture}, and other hosts are {first.architecture}",
+                advice="make a cluster of hosts of one architecture",
+            )
+
+
+def kernel_release(text: str) -> tuple[int, int]:
+    """The first two numbers of a version: (6, 1) of "6.1.0-18-amd64"; (0, 0) where it has none."""
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -1,0 +1,42 @@
+"""The last look: every host is a Ready node, and its agent has the whole picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from installer.resources import Condition, Resource
+from installer.roles.asking import curl
+from installer.roles.network import agent_ready
+from installer.roles.pki import ADMIN_KUBECONFIG, CA, KUBELET_CLIENT, server
+from installer.roles.programs import BIN
+from installer.roles.role import Target
+
+ROLE_LABEL = "node-role.kubernetes.io/control-plane"
+
+
+def verify(target: Target) -> Iterator[Resource]:
+    """Each host asks for itself, with its own identity: one that is down does not fail the
+    others."""
+    name = target.host.name
+    node = curl(f"{server(target)}/api/v1/nodes/{name}", authority=CA, certificate=KUBELET_CLIENT)
+    yield Condition(
+        f"node {name} is Ready",
+        holds=f"""{node} | tr -d ' \\n' | grep -q '"type":"Ready","status":"True"'""",
+        evidence=f"{node} | grep -B1 -A5 '\"reason\"' || :\n"
+        "journalctl --no-pager -q -o cat -n 10 -u kubelet || :",
+        timeout_s=90,
+    )
+    yield agent_ready()
+    if target.host.is_controller:
+        yield from _role_label(name)
+
+
+def _role_label(name: str) -> Iterator[Resource]:
+    """A kubelet may not give its own node a role; the administrator does, for people who read
+    `kubectl get nodes`."""
+    kubectl = f"{BIN}/kubectl --kubeconfig={ADMIN_KUBECONFIG} --request-timeout=10s"
+    yield Condition(
+        f"node {name} shows its role",
+        holds=f"{kubectl} get node {name} --show-labels | grep -qF '{ROLE_LABEL}='",
+        repair=f"{kubectl} label node {name} {ROLE_LABEL}= --overwrite",
+    )
