@@ -39,10 +39,11 @@ from romana.policy.admission import (
     Direction,
     Endpoint,
     EndpointPrograms,
+    Grant,
     Program,
 )
 from romana.policy.grants import GrantTable, NamedPorts
-from romana.policy.model import RomanaPolicy
+from romana.policy.model import Entry, RomanaPolicy
 from romana.policy.pods import NamedPort, PodIndex, resolve
 from romana.policy.selection import PolicyIndex
 from romana.policy.traffic import TrafficSums
@@ -82,6 +83,7 @@ class Compiler:
         )
         self._translated: dict[tuple[Key, Direction], RomanaPolicy | None] = {}
         self._programs: dict[str, Program] = {}
+        self._grants: dict[object, frozenset[Grant]] = {}
         self._sums = TrafficSums()
 
     def admission(self) -> Admission:
@@ -122,17 +124,26 @@ class Compiler:
         resolved = _resolved(pod, policies) if direction is Direction.INGRESS else None
         name = _name(direction, policies, resolved or {})
         if name not in self._programs:
-            table = GrantTable(self._pods, self._sums, resolved)
-            for policy in policies:
-                for entry in policy.entries:
-                    table.add(entry)
+            entries = frozenset(entry for policy in policies for entry in policy.entries)
             self._programs[name] = Program(
                 name=name,
                 direction=direction,
                 policies=tuple(policy.origin.key for policy in policies),
-                grants=table.grants(),
+                grants=self._granted(entries, resolved),
             )
         return name
+
+    def _granted(self, entries: frozenset[Entry], resolved: NamedPorts | None) -> frozenset[Grant]:
+        """What entries admit together. Namespaces often say the same: that is worked out, and kept
+        in memory, once."""
+        key = (entries, None if resolved is None else frozenset(resolved.items()))
+        known = self._grants.get(key)
+        if known is None:
+            table = GrantTable(self._pods, self._sums, resolved)
+            for entry in entries:
+                table.add(entry)
+            known = self._grants[key] = table.grants()
+        return known
 
     def _translate(self, policy: NetworkPolicy, direction: Direction) -> RomanaPolicy | None:
         key = (policy.key, direction)
