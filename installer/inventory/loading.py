@@ -1,0 +1,237 @@
+"""From an inventory file to a Cluster, or to all that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from installer.cluster import SSH, Cluster, Group, Host, Network, Platform
+from installer.errors import InventoryError, Problem
+from installer.inventory import kinds, schema, soundness
+from installer.inventory.document import Entry, override, parse
+from installer.inventory.kinds import Unfit, listed, whole
+from installer.inventory.schema import Reader
+
+FIRST_HOST = 10
+"""Where addresses of hosts that are only counted begin in `network.hosts`; below are gateways."""
+_SSH_KEYS = ("user", "port", "key", "host_key", "bastion")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """A sound inventory: the cluster, and what is unwise about it."""
+
+    cluster: Cluster
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the command line adds to a file: the platform, and settings that win over the file's.
+
+    `clusters` is the directory that holds every cluster's state.
+    """
+
+    platform: Platform
+    clusters: Path
+    name: str = ""
+    nodes: int | None = None
+    settings: tuple[str, ...] = ()
+
+
+def load(file: Path, request: Request) -> Inventory:
+    """Reads an inventory.
+
+    Raises:
+        InventoryError: with all problems at once, each with its line.
+    """
+    try:
+        text = file.read_text()
+    except OSError as error:
+        problem = Problem(where=str(file), what=f"cannot be read: {error.strerror}")
+        raise _unsound((problem,)) from error
+    except UnicodeDecodeError as error:
+        raise _unsound((Problem(where=str(file), what="is not UTF-8 text"),)) from error
+    document, problems = parse(text, _short(file))
+    if document is None:
+        raise _unsound(problems)
+    settings = list(request.settings)
+    settings += [f"cluster.name={request.name}"] if request.name else []
+    settings += [f"nodes={request.nodes}"] if request.nodes is not None else []
+    document, wrong = override(document, settings)
+    reading = _Reading(file, document, request)
+    cluster = reading.cluster()
+    found = (*problems, *wrong, *reading.reader.problems)
+    if found or cluster is None:
+        raise _unsound(found)
+    return Inventory(cluster=cluster, warnings=tuple(soundness.warnings(len(cluster.controllers))))
+
+
+def _unsound(problems: Iterable[Problem]) -> InventoryError:
+    found = tuple(sorted(dict.fromkeys(problems), key=_place))
+    count = "one problem" if len(found) == 1 else f"{len(found)} problems"
+    return InventoryError(f"the inventory has {count}; nothing was touched", found)
+
+
+def _place(problem: Problem) -> tuple[str, int]:
+    file, _, line = problem.where.rpartition(":")
+    return (file, int(line)) if line.isdigit() else (problem.where, 0)
+
+
+def _short(file: Path) -> str:
+    here = Path.cwd()
+    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
+
+
+class _Reading:
+    """One document being read."""
+
+    def __init__(self, file: Path, document: Entry, request: Request) -> None:
+        self.reader = Reader()
+        self._file = file
+        self._directory = file.resolve().parent
+        self._request = request
+        self._document = document
+        self._top = self.reader.known(document, schema.TOP)
+
+    def cluster(self) -> Cluster | None:
+        """The cluster, if what is there suffices to make one."""
+        about = self.reader.values(self._top.get("cluster"), schema.CLUSTER)
+        network = self.reader.values(self._top.get("network"), schema.NETWORK)
+        for key in ("pods", "services", "hosts"):
+            if key not in self.reader.mapping(self._top.get("network")):
+                self._problem("network", f"network.{key}: is missing", "give a range: 10.96.0.0/16")
+        if "name" not in self.reader.mapping(self._top.get("cluster")):
+            self._problem("cluster", "cluster.name: is missing", "give the cluster a name")
+        hosts = self._hosts(network.get("hosts"))
+        self.reader.problems += soundness.networks(network, len(hosts), self._where)
+        if self.reader.problems:
+            return None
+        name = about.pop("name")
+        return Cluster(
+            name=name,
+            platform=self._request.platform,
+            network=Network(**network),
+            hosts=hosts,
+            state=self._request.clusters / name,
+            **{"kubernetes": "auto", **about},
+        )
+
+    def _hosts(self, within: IPv4Network | None) -> tuple[Host, ...]:
+        if "hosts" not in self._top:
+            return self._counted(within)
+        if "nodes" in self._top:
+            self._problem("nodes", "nodes: cannot be counted where hosts are listed", "drop one")
+        entries = self.reader.mapping(self._top["hosts"])
+        read = {name: self._host_values(name, entry) for name, entry in entries.items()}
+        members = self._members()
+        given = {name: item["address"] for name, item in read.items() if "address" in item}
+        for entry in entries.values():
+            if "address" not in self.reader.mapping(entry):
+                self.reader.problems.append(entry.problem("address is missing"))
+        self.reader.problems += soundness.addresses(given, within, self._where)
+        self.reader.problems += soundness.groups(members, tuple(entries), self._where)
+        self.reader.problems += self._bastions(read)
+        grouped = {group: [str(entry.value) for entry in found] for group, found in members.items()}
+        return tuple(
+            self._host(name, read[name], address, grouped) for name, address in given.items()
+        )
+
+    def _host_values(self, name: str, entry: Entry) -> dict[str, Any]:
+        try:
+            kinds.name(63)(replace(entry, value=name))
+        except Unfit as error:
+            self.reader.problems.append(entry.problem(error.what, error.advice))
+        return self.reader.values(entry, schema.host_keys(self._directory))
+
+    def _counted(self, within: IPv4Network | None) -> tuple[Host, ...]:
+        """Hosts where only the number of nodes is given: a controller, and node1 onwards."""
+        entry = self._top.get("nodes", Entry(where="", path="nodes", value=2))
+        if self._request.platform != "sandbox":
+            self._problem("hosts", "hosts: is missing", "list the servers, with their addresses")
+            return ()
+        try:
+            count = whole(0, 200)(entry)
+        except Unfit as error:
+            self.reader.problems.append(entry.problem(error.what, error.advice))
+            return ()
+        if within is None:
+            return ()
+        if within.num_addresses < FIRST_HOST + count + 2:
+            self._problem(
+                "network.hosts", f"network.hosts: {within} is too small for {count} nodes"
+            )
+            return ()
+        names = ["controller", *(f"node{number + 1}" for number in range(count))]
+        members = {"controller": names[:1], "nodes": names[1:] or names[:1]}
+        if "groups" in self._top:
+            self._problem("groups", "groups: need hosts to be listed", "drop it, or list hosts")
+        return tuple(
+            self._host(name, {}, within[FIRST_HOST + number], members)
+            for number, name in enumerate(names)
+        )
+
+    def _members(self) -> dict[str, tuple[Entry, ...]]:
+        members: dict[str, tuple[Entry, ...]] = {}
+        for group, entry in self.reader.known(self._top.get("groups"), schema.GROUPS).items():
+            try:
+                members[group] = listed(entry)
+            except Unfit as error:
+                self.reader.problems.append(entry.problem(error.what, error.advice))
+        return members
+
+    def _bastions(self, hosts: Mapping[str, Mapping[str, Any]]) -> Iterable[Problem]:
+        for name, values in hosts.items():
+            bastion = values.get("bastion")
+            if bastion is not None and (bastion not in hosts or bastion == name):
+                path = f"hosts.{name}.bastion"
+                what = f"{path}: {bastion} is not another host of the inventory"
+                yield Problem(where=self._where(path), what=what)
+
+    def _host(
+        self,
+        name: str,
+        own: Mapping[str, Any],
+        address: IPv4Address,
+        members: Mapping[str, list[str]],
+    ) -> Host:
+        groups: tuple[Group, ...] = tuple(
+            group for group in ("controller", "nodes") if name in members.get(group, ())
+        )
+        values = self._variables(groups) | dict(own)
+        labels = dict(self._variables(groups).get("labels", ())) | dict(own.get("labels", ()))
+        values |= {"address": address, "labels": tuple(sorted(labels.items()))}
+        ssh = {key: values.pop(key) for key in _SSH_KEYS if key in values}
+        return Host(name=name, groups=groups, ssh=SSH(**ssh), **values)
+
+    def _variables(self, groups: tuple[Group, ...]) -> dict[str, Any]:
+        """Variables of the cluster, under those of the groups."""
+        keys = schema.variables(self._directory)
+        reader = Reader()
+        merged = reader.values(self._top.get("vars"), keys)
+        by_group = reader.known(self._top.get("group_vars"), schema.GROUPS)
+        for group in groups:
+            found = reader.values(by_group.get(group), keys)
+            labels = dict(merged.get("labels", ())) | dict(found.get("labels", ()))
+            merged |= found
+            if labels:
+                merged["labels"] = tuple(sorted(labels.items()))
+        self.reader.problems += [
+            item for item in reader.problems if item not in self.reader.problems
+        ]
+        return merged
+
+    def _where(self, path: str) -> str:
+        """Where the value at a key path stands, or its closest parent."""
+        entry = self._document
+        for key in path.split("."):
+            if not isinstance(entry.value, Mapping) or key not in entry.value:
+                break
+            entry = entry.value[key]
+        return entry.where
+
+    def _problem(self, path: str, what: str, advice: str = "") -> None:
+        self.reader.problems.append(Problem(where=self._where(path), what=what, advice=advice))

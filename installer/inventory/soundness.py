@@ -1,0 +1,125 @@
+"""What values must satisfy together: networks that do not overlap, addresses inside them, groups
+that exist."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from itertools import combinations
+from typing import Any
+
+from installer.errors import Problem
+from installer.inventory.document import Entry
+
+Where = Callable[[str], str]
+"""Where the value at a key path stands."""
+
+
+def networks(values: Mapping[str, Any], count: int, where: Where) -> Iterator[Problem]:
+    """The cluster's networks.
+
+    Args:
+        values: of the section `network`, those that could be read.
+        count: of hosts, each of which claims at least one block.
+        where: places of the values.
+    """
+    ranges = [(key, values[key]) for key in ("pods", "services", "hosts") if key in values]
+    for (first, one), (second, other) in combinations(ranges, 2):
+        if one.overlaps(other):
+            yield Problem(
+                where=where(f"network.{second}"),
+                what=f"network.{second}: {other} overlaps network.{first} {one}",
+                advice="choose ranges that have no address in common",
+            )
+    services: IPv4Network | None = values.get("services")
+    if services is not None and services.prefixlen > 28:
+        yield Problem(
+            where=where("network.services"),
+            what=f"network.services: {services} has no tenth address, which cluster DNS needs",
+            advice="use a /28 or larger",
+        )
+    yield from _blocks(values, count, where)
+
+
+def _blocks(values: Mapping[str, Any], count: int, where: Where) -> Iterator[Problem]:
+    pods: IPv4Network | None = values.get("pods")
+    size: int = values.get("block_size", 25)
+    if pods is None:
+        return
+    blocks = 0 if size < pods.prefixlen else 1 << (size - pods.prefixlen)
+    if blocks < count:
+        needed = size - max(count - 1, 0).bit_length()
+        yield Problem(
+            where=where("network.pods"),
+            what=f"network.pods: {pods} holds {blocks} blocks of /{size}, too few for {count} hosts",
+            advice=f"use a /{needed} or larger, or a block_size above {size}",
+        )
+
+
+def addresses(
+    hosts: Mapping[str, IPv4Address], within: IPv4Network | None, where: Where
+) -> Iterator[Problem]:
+    """The hosts' addresses: each its own, inside `network.hosts`."""
+    owners: dict[IPv4Address, str] = {}
+    for name, address in hosts.items():
+        path = f"hosts.{name}.address"
+        if address in owners:
+            other = owners[address]
+            yield Problem(
+                where=where(path),
+                what=f"{path}: {address} is also the address of {other} "
+                f"({where(f'hosts.{other}.address')})",
+                advice="give each host its own",
+            )
+        owners.setdefault(address, name)
+        if within is None:
+            continue
+        if address not in within:
+            yield Problem(
+                where=where(path),
+                what=f"{path}: {address} is not in network.hosts {within}",
+                advice="change one of the two",
+            )
+        elif address in (within.network_address, within.broadcast_address):
+            yield Problem(
+                where=where(path),
+                what=f"{path}: {address} is not for a host of {within}",
+            )
+
+
+def groups(
+    members: Mapping[str, tuple[Entry, ...]], hosts: tuple[str, ...], where: Where
+) -> Iterator[Problem]:
+    """Groups name hosts that exist, each once; there is a controller, and no host is forgotten."""
+    for group, entries in members.items():
+        names = [entry.value for entry in entries]
+        for index, entry in enumerate(entries):
+            if entry.value not in hosts:
+                near = difflib.get_close_matches(str(entry.value), hosts, 1)
+                yield entry.problem(
+                    f"there is no host {entry.value}", f"did you mean {near[0]}?" if near else ""
+                )
+            elif entry.value in names[:index]:
+                yield entry.problem(f"{entry.value} is in {group} twice")
+    if not members.get("controller"):
+        yield Problem(
+            where=where("groups"), what="groups.controller: no host", advice="name at least one"
+        )
+    grouped = {entry.value for entries in members.values() for entry in entries}
+    for name in hosts:
+        if name not in grouped:
+            yield Problem(
+                where=where(f"hosts.{name}"),
+                what=f"hosts.{name}: is in no group",
+                advice="add it to controller or nodes",
+            )
+
+
+def warnings(controllers: int) -> Iterator[str]:
+    """What is allowed and unwise."""
+    if controllers % 2 == 0 and controllers:
+        yield (
+            f"{controllers} controllers make {controllers} etcd members: an even number survives "
+            f"no more failures than {controllers - 1}"
+        )
