@@ -267,14 +267,22 @@ class Lab(Namespace):
         host = self.namespace(name)
         port = interface_name("v", name)
         if UPLINK not in host.links():
-            if port in self.links():
-                self.ip("link", "del", port)
+            self._drop(port)
             self.ip("link", "add", port, "type", "veth", "peer", "name", UPLINK, "netns", host.name)
         self.ip("link", "set", port, "master", where.bridge, "up")
         host.ip("address", "replace", str(wanted), "dev", UPLINK)
         host.ip("link", "set", UPLINK, "up")
         host.ip("route", "replace", "default", "via", str(where.gateway.ip))
         return host
+
+    def _drop(self, port: str) -> None:
+        """Remove a bridge's port; the kernel may be at it already, with a deleted namespace."""
+        if port in self.links():
+            try:
+                self.ip("link", "del", port)
+            except LabError:
+                if port in self.links():
+                    raise
 
     def remove(self) -> None:
         """End every process in the lab's namespaces, and remove them all. Absent is fine."""

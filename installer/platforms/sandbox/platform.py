@@ -1,0 +1,196 @@
+"""The sandbox as the engine sees it.
+
+    platform = Sandbox()
+    cluster = platform.provision(cluster, emit)     # hosts that answer SSH; again: repairs, grows
+    cluster = platform.attach(cluster)              # only how to reach what exists
+    platform.machine(cluster, "node1").reboot(...)  # for tests; `reboot` below is shorter
+    platform.destroy(cluster, emit)                 # says what was there before and after
+
+Hosts are reached by `Host.ssh.dial`, which opens the socket inside the lab; paramiko takes it as
+its `sock`. The host key is pinned, the user's key is `STATE/sandbox/id_ed25519`. A command that
+needs the lab's network is started by `Sandbox.inside(cluster)`, for instance OpenSSH itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from installer.cluster import Cluster, Host
+from installer.errors import PlatformError
+from installer.events import Emit, Notice, Progress
+from installer.platforms.sandbox import leftovers, preconditions, publish
+from installer.platforms.sandbox.content import APT_SOURCE
+from installer.platforms.sandbox.distribution import read_distribution
+from installer.platforms.sandbox.image import ensure_image, image_path
+from installer.platforms.sandbox.keys import ensure_key
+from installer.platforms.sandbox.leftovers import HOSTS, prefix_of
+from installer.platforms.sandbox.machine import Machine
+from installer.platforms.sandbox.packages import ensure_packages, packages_path
+from installer.platforms.sandbox.storage import ensure_storage
+from romana.lab.command import LabError
+from romana.lab.namespaces import Lab
+
+T = TypeVar("T")
+
+HOST_PACKAGES = (
+    "conntrack", "containerd", "containernetworking-plugins", "ebtables", "etcd-client",
+    "etcd-server", "ethtool", "ipset", "iptables", "nftables", "runc", "socat",
+)  # fmt: skip
+"""What roles install, until they say so themselves."""
+
+
+class Sandbox:
+    """Hosts on this machine.
+
+    Args:
+        packages: what roles will install on hosts; it is made available to them.
+    """
+
+    def __init__(self, packages: tuple[str, ...] = HOST_PACKAGES) -> None:
+        self._packages = packages
+
+    def plan(self, cluster: Cluster) -> tuple[str, ...]:
+        """What `provision` would do."""
+        distribution = read_distribution()
+        image = image_path(distribution)
+        lines = []
+        if lack := preconditions.lacking().packages:
+            lines.append(f"install on this machine: {' '.join(lack)}")
+        if not image.exists():
+            lines.append(f"make the base root file system {distribution.label}")
+        if not packages_path(image, self._packages).exists():
+            lines.append("fetch the packages that hosts will install")
+        for host in cluster.hosts:
+            machine = self._machine(cluster, host)
+            if not machine.exists:
+                lines.append(f"make host {host.name} ({host.address})")
+            elif not machine.running:
+                lines.append(f"start host {host.name}, which is down")
+        return tuple(lines)
+
+    def attach(self, cluster: Cluster) -> Cluster:
+        """The cluster with key, host keys and a way in for each host that exists."""
+        hosts = tuple(self._attached(cluster, host) for host in cluster.hosts)
+        return replace(cluster, hosts=hosts, package_repository=APT_SOURCE)
+
+    def provision(self, cluster: Cluster, emit: Emit) -> Cluster:
+        """Make, start and repair hosts, all at once; SSH answers when it returns."""
+        preconditions.require(emit)
+        image = ensure_image(read_distribution(), emit)
+        packages = ensure_packages(image, self._packages, emit)
+        user = ensure_key(self._key(cluster))
+        ensure_storage(HOSTS / cluster.name)
+        _translated(self._lab(cluster).ensure)
+        self._note_strangers(cluster, emit)
+        what, total = f"start {len(cluster.hosts)} hosts", len(cluster.hosts)
+        emit(Progress(what=what, done=0, total=total, unit="hosts"))
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            machines = [self._machine(cluster, host) for host in cluster.hosts]
+            tasks = [
+                pool.submit(_translated, lambda m=machine: m.ensure(image, packages, user))
+                for machine in machines
+            ]
+            for done, task in enumerate(tasks, start=1):
+                task.result()
+                emit(Progress(what=what, done=done, total=total, unit="hosts"))
+        return self.attach(cluster)
+
+    def publish(self, cluster: Cluster) -> str:
+        """The API server's URL on this machine."""
+        record = self._state(cluster) / "published"
+        record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        address, lab = cluster.api_address, prefix_of(cluster.name)
+        port = _translated(lambda: publish.publish(lab, address, cluster.api_port, record))
+        return f"https://127.0.0.1:{port}"
+
+    def destroy(self, cluster: Cluster, emit: Emit) -> None:
+        """Remove everything that bears the cluster's name, and say what a comparison shows."""
+        before, after = _translated(lambda: leftovers.remove(cluster.name))
+        for path in (self._key(cluster), self._key(cluster).with_suffix(".pub")):
+            path.unlink(missing_ok=True)
+        for path in self._state(cluster).glob("published*"):
+            path.unlink()
+        if self._state(cluster).exists():
+            self._state(cluster).rmdir()
+        emit(Notice(text=f"sandbox {cluster.name} before: {before}"))
+        emit(Notice(text=f"sandbox {cluster.name} after:  {after}"))
+
+    def reboot(self, cluster: Cluster, name: str, *, orderly: bool = True) -> None:
+        """Switch a host off and on, and wait until SSH answers.
+
+        Args:
+            cluster: the cluster.
+            name: the host's name.
+            orderly: let its init stop everything; otherwise the plug is pulled.
+        """
+        machine = self.machine(cluster, name)
+        packages = packages_path(image_path(read_distribution()), self._packages)
+        _translated(lambda: machine.reboot(packages, orderly=orderly))
+
+    def machine(self, cluster: Cluster, name: str) -> Machine:
+        """One host of the cluster.
+
+        Raises:
+            PlatformError: the cluster has no host of that name.
+        """
+        for host in cluster.hosts:
+            if host.name == name:
+                return self._machine(cluster, host)
+        known = ", ".join(host.name for host in cluster.hosts)
+        raise PlatformError(f"cluster {cluster.name} has no host {name}", f"its hosts are {known}")
+
+    def inside(self, cluster: Cluster) -> tuple[str, ...]:
+        """The words before a command that is to run with the lab's network."""
+        return self._lab(cluster).command()
+
+    def _attached(self, cluster: Cluster, host: Host) -> Host:
+        machine = self._machine(cluster, host)
+        if not machine.exists:
+            return host
+        ssh = replace(
+            host.ssh,
+            user="root",
+            port=22,
+            key=self._key(cluster),
+            host_key=machine.host_key,
+            dial=lambda: machine.lab.connect(host.address, 22),
+        )
+        return replace(host, ssh=ssh)
+
+    def _note_strangers(self, cluster: Cluster, emit: Emit) -> None:
+        known = {host.name for host in cluster.hosts}
+        for directory in sorted((HOSTS / cluster.name).iterdir()):
+            if directory.name not in known:
+                text = f"host {directory.name} is not in the inventory any more; left as it is"
+                emit(Notice(text=text, level="warning"))
+
+    def _machine(self, cluster: Cluster, host: Host) -> Machine:
+        return Machine(
+            lab=self._lab(cluster),
+            hostname=host.name,
+            address=host.address,
+            directory=HOSTS / cluster.name / host.name,
+        )
+
+    def _lab(self, cluster: Cluster) -> Lab:
+        return Lab(prefix_of(cluster.name), cluster.network.hosts)
+
+    def _state(self, cluster: Cluster) -> Path:
+        return cluster.state / "sandbox"
+
+    def _key(self, cluster: Cluster) -> Path:
+        return self._state(cluster) / "id_ed25519"
+
+
+def _translated(work: Callable[[], T]) -> T:
+    """Call it; an error of the lab becomes the platform's."""
+    try:
+        return work()
+    except (LabError, ValueError, OSError) as error:
+        raise PlatformError(
+            f"sandbox: {error}", "run it again; destroy removes what is left"
+        ) from None
