@@ -17,7 +17,6 @@ from installer.errors import InstallerError
 from installer.kubernetes.kubeconfig import Access
 
 JSON = dict[str, Any]
-_PATCH = {"Content-Type": "application/merge-patch+json"}
 _TIMEOUT_S = 15.0
 
 
@@ -67,9 +66,9 @@ class Api:
         """Creates an object in the collection at `path`."""
         return await self._request("POST", path, manifest)
 
-    async def patch(self, path: str, change: Mapping[str, Any]) -> JSON:
-        """Merges a change into the object at `path`."""
-        return await self._request("PATCH", path, change)
+    async def replace(self, path: str, manifest: Mapping[str, Any]) -> JSON:
+        """Puts an object in the place of the one at `path`."""
+        return await self._request("PUT", path, manifest)
 
     async def delete(self, path: str, *, missing_ok: bool = True) -> None:
         """Deletes the object or the collection at `path`."""
@@ -110,10 +109,9 @@ class Api:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> JSON:
-        headers = _PATCH if method == "PATCH" else None
         try:
             async with self._session.request(
-                method, self._url(path), json=body, params=query, headers=headers, **self._extra()
+                method, self._url(path), json=body, params=query, **self._extra()
             ) as response:
                 answer = await response.json(content_type=None)
         except ValueError as error:
