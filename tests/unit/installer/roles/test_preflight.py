@@ -1,0 +1,133 @@
+"""Preflight as a table: what is wrong with a host, and what is said about it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from installer.cluster import Cluster
+from installer.hosts.facts import Facts
+from installer.roles.preflight import examine, notes, problems
+from installer.roles.role import Target
+
+Targets = Callable[..., Target]
+
+CASES = [
+    ("no root", {"uid": 1000}, "does not become root", "sudoers"),
+    ("old system", {"os_id": "ubuntu", "os_version": "14.04"}, "not supported", "debian 12"),
+    ("architecture", {"architecture": "riscv64"}, "riscv64 is not supported", "x86_64"),
+    ("upstart", {"init": "upstart"}, "init system is upstart", "systemd"),
+    ("kernel", {"kernel": "4.4.0-210-generic"}, "kernel 4.4.0-210-generic is older", "newer"),
+    ("module", {"modules": ("overlay", "nf_tables", "veth")}, "no nf_conntrack", "extra"),
+    ("swap", {"swap_mb": 1024}, "1024 MiB of swap", "swapoff -a"),
+    ("port", {"listening": ((10250, "nginx"),)}, "port 10250 is in use by nginx", "stop nginx"),
+    ("nameless port", {"listening": ((10250, ""),)}, "in use by another program", "stop"),
+    ("memory", {"memory_mb": 300}, "300 MiB of memory, 512", "more memory"),
+    ("disk", {"disk_free_mb": 100}, "100 MiB are free at /var/lib", "larger disk"),
+    ("address", {"interface": ""}, "no interface holds its address 198.18.0.12", "`ssh`"),
+    ("overlap", {"addresses": ("10.113.0.1/24",)}, "lies in the range of pods", "another range"),
+    ("services", {"addresses": ("10.96.3.1/24",)}, "lies in the range of services", "another"),
+    (
+        "other network",
+        {"cni_configs": ("/etc/cni/net.d/05-flannel.conflist",)},
+        "05-flannel.conflist is another network's",
+        "rm /etc/cni/net.d/05-flannel.conflist",
+    ),
+    ("forward", {"forward_policy": "DROP"}, "FORWARD DROP", "iptables -P FORWARD ACCEPT"),
+    ("clock", {"clock_offset_s": -31.0}, "31 s behind", "timesyncd"),
+    ("clock ahead", {"clock_offset_s": 95.0}, "95 s ahead of", "timesyncd"),
+    ("twin name", {"hostname": "c1"}, "same host name as c1", "hostnamectl"),
+    ("twin id", {"machine_id": "id-c1"}, "same machine id as c1", "machine-id"),
+    ("runtime", {"packages": (("containerd", "1.2.6"),)}, "containerd 1.2.6 is older", "upgrade"),
+]
+
+
+@pytest.mark.parametrize(
+    ("changed", "what", "advice"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_one_problem(
+    cluster: Cluster, facts: dict[str, Facts], changed: dict[str, object], what: str, advice: str
+) -> None:
+    seen = {**facts, "n1": replace(facts["n1"], **changed)}
+    found = [problem for problem in examine(cluster, seen, "v1.20.2") if problem.where != "n2"]
+    assert [problem.where for problem in found if what in problem.what] == ["n1"], found
+    assert all(advice in problem.advice for problem in found if what in problem.what)
+    assert all("\n" not in str(problem) for problem in found)
+
+
+GOOD = [
+    {},
+    {"listening": ((10250, "kubelet"), (10256, "kube-proxy"), (9607, "python3.11"), (22, "sshd"))},
+    {"listening": ((6443, "haproxy"),)},
+    {"cni_configs": ("/etc/cni/net.d/10-romana.conflist",)},
+    {"swap_mb": 4096, "container": "systemd-nspawn", "cgroup": "v1"},
+    {"cgroup": "v1"},
+    {"clock_offset_s": 29.0},
+    {"packages": (("containerd", "1.6.20~ds1-1+b1"),), "disk_free_mb": 800},
+]
+
+
+@pytest.mark.parametrize("changed", GOOD, ids=str)
+def test_fit(cluster: Cluster, facts: dict[str, Facts], changed: dict[str, object]) -> None:
+    assert examine(cluster, {**facts, "n1": replace(facts["n1"], **changed)}, "v1.20.2") == ()
+
+
+def test_ports_of_the_control_plane_count_on_controllers_only(
+    cluster: Cluster, facts: dict[str, Facts]
+) -> None:
+    seen = {
+        name: replace(each, listening=((6443, "haproxy"), (10257, "x"), (2379, "etcd")))
+        for name, each in facts.items()
+    }
+    found = examine(cluster, seen, "v1.20.2")
+    assert [(problem.where, problem.what.split()[1]) for problem in found] == [
+        ("c1", "6443"),
+        ("c1", "10257"),
+    ]
+
+
+def test_programs_of_the_control_plane_are_known_by_fifteen_letters(
+    cluster: Cluster, facts: dict[str, Facts]
+) -> None:
+    own = ((6443, "kube-apiserver"), (10257, "kube-controller"), (10259, "kube-scheduler"))
+    seen = {**facts, "c1": replace(facts["c1"], listening=own)}
+    assert examine(cluster, seen, "v1.20.2") == ()
+
+
+def test_all_problems_of_all_hosts_at_once(cluster: Cluster, facts: dict[str, Facts]) -> None:
+    seen = {name: replace(each, uid=1, memory_mb=10) for name, each in facts.items()}
+    found = examine(cluster, seen, "v1.20.2")
+    assert [problem.where for problem in found] == ["c1", "c1", "n1", "n1", "n2", "n2"]
+
+
+def test_mtu(cluster: Cluster, facts: dict[str, Facts]) -> None:
+    seen = {**facts, "n1": replace(facts["n1"], mtu=9001)}
+    (found,) = examine(cluster, seen, "v1.20.2")
+    assert (found.where, "mtu: 1500" in found.advice) == ("n1", True)
+    settled = replace(cluster, network=replace(cluster.network, mtu=1500))
+    assert examine(settled, seen, "v1.20.2") == ()
+    greedy = replace(cluster, network=replace(cluster.network, mtu=8000))
+    assert {problem.where for problem in examine(greedy, seen, "v1.20.2")} == {"c1", "n2"}
+
+
+def test_mixed_architectures(cluster: Cluster, facts: dict[str, Facts]) -> None:
+    seen = {**facts, "n2": replace(facts["n2"], architecture="aarch64")}
+    (found,) = examine(cluster, seen, "v1.20.2")
+    assert found.where == "n2"
+
+
+def test_unreachable_hosts_are_left_out(cluster: Cluster, facts: dict[str, Facts]) -> None:
+    assert examine(cluster, {"c1": facts["c1"]}, "v1.20.2") == ()
+    assert examine(cluster, {}, "v1.20.2") == ()
+    assert problems(()) == ()
+
+
+def test_problems_of_targets(target: Targets) -> None:
+    assert problems([target("c1"), target("n1")]) == ()
+    assert len(problems([target("c1"), target("n1", uid=5)])) == 1
+
+
+def test_swap_in_a_container_is_said(facts: dict[str, Facts], cluster: Cluster) -> None:
+    assert notes(cluster, facts) == ()
+    seen = {**facts, "n1": replace(facts["n1"], swap_mb=5, container="lxc")}
+    assert "n1" in notes(cluster, seen)[0]
