@@ -108,3 +108,8 @@ class Cluster:
     def api_address(self) -> IPv4Address:
         """Where hosts reach the API server."""
         return self.controllers[0].address
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The operator's own kubeconfig, with the API server's published address."""
+        return self.state / "kubeconfig"

@@ -12,9 +12,7 @@ from installer.smoke.judge import Verdict
 from installer.smoke.stage import Stage, ready_since, restarts
 
 _PERIODS = 4
-"""Of one second each, with a readiness and a liveness probe."""
-_LIMIT_S = 6.0
-_TICK_S = 0.1
+"""Each with a readiness and a liveness probe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +41,13 @@ async def look(stage: Stage) -> Health:
 
 async def kept(stage: Stage, before: Health) -> Verdict:
     """Waits until several periods have passed since `before`, and compares."""
-    while time.monotonic() - before.at < _PERIODS:
-        await asyncio.sleep(_TICK_S)
+    pace = stage.pace
+    enough = before.at + _PERIODS * pace.period_s
+    while time.monotonic() < enough:
+        await asyncio.sleep(pace.tick_s)
     now = await look(stage)
-    while _fewest(before, now) < _PERIODS and now.at - before.at < _LIMIT_S:
-        await asyncio.sleep(_TICK_S)
+    while _fewest(before, now) < _PERIODS and now.at < before.at + pace.phase_limit_s:
+        await asyncio.sleep(pace.poll_s)
         now = await look(stage)
     return compare(before, now)
 

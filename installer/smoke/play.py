@@ -20,10 +20,6 @@ from installer.smoke.stage import Stage
 from installer.smoke.streams import Stream
 from installer.smoke.watching import Question, Watch
 
-_OPEN_LIMIT_S = 20.0
-"""At first: new Services have to reach every host's kube-proxy."""
-_PHASE_LIMIT_S = 6.0
-_CONTROL_LIMIT_S = 4.0
 _PROBED = (Expect.CONNECTS, Expect.BLOCKED, Expect.SOURCE)
 Found = list[tuple[Probe | None, Verdict]]
 
@@ -53,13 +49,14 @@ class Play:
         self.stage.emit(result)
 
     async def _phase(self, phase: Phase, before: Phase | None) -> None:
-        watch = Watch(shells=self.stage.shells, addresses=self.stage.addresses)
+        pace = self.stage.pace
+        watch = Watch(shells=self.stage.shells, addresses=self.stage.addresses, pace=pace)
         asked = questions(phase, before, self.stage.pods, self._numbers)
         dense = frozenset(flow for c in phase.checks if c.timed for flow in c.flows)
         await watch.start({question.probe for question in asked}, dense)
         changed_at = time.monotonic()
         await self.stage.change(before.policies if before else (), phase.policies)
-        limit = _PHASE_LIMIT_S if before else _OPEN_LIMIT_S
+        limit = pace.phase_limit_s if before else pace.open_limit_s
         verdicts = await watch.verdicts(asked, changed_at, limit)
         if before is None:
             self._reached = frozenset(_path(q.probe) for q in asked if watch.connected(q.probe))
@@ -75,7 +72,7 @@ class Play:
         """Silence means a policy only where the path works without one and the server is alive."""
         silent = [q for q, v in verdicts.items() if q.check.expect is Expect.BLOCKED and v.passed]
         controls = {_path(own): own for own in (control(q.probe) for q in silent)}
-        alive = await watch.controls(tuple(controls.values()), _CONTROL_LIMIT_S)
+        alive = await watch.controls(tuple(controls.values()))
         answering = {_path(own) for own, connected in alive.items() if connected}
         for question in silent:
             if _path(question.probe) not in self._reached:
@@ -94,9 +91,7 @@ class Play:
             assert self._health is not None  # the table denies everything before it asks
             return [(None, await kept(self.stage, self._health))]
         if check.expect is Expect.CUT:
-            cuts = await asyncio.gather(
-                *(stream.cut(changed_at, _PHASE_LIMIT_S) for stream in self._streams)
-            )
+            cuts = await asyncio.gather(*(stream.cut(changed_at) for stream in self._streams))
             await asyncio.gather(*(stream.close() for stream in self._streams))
             return [(stream.probe, cut) for stream, cut in zip(self._streams, cuts, strict=True)]
         return [(q.probe, v) for q, v in verdicts.items() if q.check is check]
@@ -120,11 +115,11 @@ class Play:
 
     async def _open_streams(self, phase: Phase) -> None:
         opened = [
-            Stream(probe=probe, shells=self.stage.shells)
+            Stream(probe=probe, shells=self.stage.shells, pace=self.stage.pace)
             for flow in phase.streams
             for probe in probes(flow, self.stage.pods, self._numbers)
         ]
-        await asyncio.gather(*(s.open(self.stage.addresses, _CONTROL_LIMIT_S) for s in opened))
+        await asyncio.gather(*(s.open(self.stage.addresses) for s in opened))
         self._streams += opened
 
 

@@ -11,13 +11,14 @@ from installer.errors import SmokeFailed
 from installer.events import CheckResult, Emit, Notice
 from installer.kubernetes import Api, read
 from installer.smoke.evidence import HostShell
+from installer.smoke.pace import PACE, Pace
 from installer.smoke.placement import players, sites
 from installer.smoke.play import Play
-from installer.smoke.stage import START_LIMIT_S, Stage, sweep
+from installer.smoke.stage import Stage, sweep
 
 
 def run(
-    cluster: Cluster, connections: Mapping[str, HostShell], emit: Emit
+    cluster: Cluster, connections: Mapping[str, HostShell], emit: Emit, pace: Pace = PACE
 ) -> tuple[CheckResult, ...]:
     """Proves that the cluster's network does what it must. Uses namespaces of its own, which are
     removed also after a failure or Ctrl-C; harmless on a live cluster.
@@ -26,19 +27,20 @@ def run(
         cluster: the kubeconfig is in its state directory.
         connections: to its hosts, by name, for the evidence of failed checks; may be empty.
         emit: told each check's result as it is known.
+        pace: limits; the defaults are for real clusters.
 
     Raises:
         SmokeFailed: a check failed, or the pods do not start.
         InstallerError: the API server cannot be reached.
     """
-    return asyncio.run(_run(cluster, connections, emit))
+    return asyncio.run(_run(cluster, connections, emit, pace))
 
 
 async def _run(
-    cluster: Cluster, connections: Mapping[str, HostShell], emit: Emit
+    cluster: Cluster, connections: Mapping[str, HostShell], emit: Emit, pace: Pace
 ) -> tuple[CheckResult, ...]:
-    async with Api(read(cluster.state / "kubeconfig")) as api:
-        await sweep(api, emit)
+    async with Api(read(cluster.kubeconfig)) as api:
+        await sweep(api, emit, pace)
         where = sites((await api.get("/api/v1/nodes"))["items"])
         if not where:
             raise SmokeFailed(
@@ -53,7 +55,8 @@ async def _run(
                     "hosts are skipped"
                 )
             )
-        results = await _on_stage(Stage(api=api, pods=players(where), emit=emit), connections)
+        stage = Stage(api=api, pods=players(where), emit=emit, pace=pace)
+        results = await _on_stage(stage, connections)
     failed = tuple(result.name for result in results if not result.passed)
     if failed:
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
@@ -74,7 +77,7 @@ async def _on_stage(stage: Stage, hosts: Mapping[str, HostShell]) -> tuple[Check
         play.report(
             CheckResult(
                 name="pods start",
-                expected=f"running within {START_LIMIT_S:.0f} s",
+                expected=f"running within {stage.pace.start_limit_s:.0f} s",
                 observed=f"{len(stage.pods)} pods on {nodes} hosts",
                 passed=True,
                 seconds=time.monotonic() - begun,

@@ -20,15 +20,13 @@ from installer.events import Emit, Notice, Progress
 from installer.kubernetes import Api, ApiError, Shell
 from installer.smoke import manifests
 from installer.smoke.flows import Policy
+from installer.smoke.pace import PACE, Pace
 from installer.smoke.placement import Addresses, Player
 from installer.smoke.scripts import PRELUDE
 
-START_LIMIT_S = 90.0
-REMOVE_LIMIT_S = 30.0
 STALE_S = 600.0
 """Another machine's test that is older than this was killed."""
 _HOPELESS = ("ErrImageNeverPull", "CreateContainerConfigError", "InvalidImageName")
-_PAUSE_S = 0.1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,6 +36,7 @@ class Stage:
     api: Api
     pods: tuple[Player, ...]
     emit: Emit
+    pace: Pace = PACE
     suffix: str = field(default_factory=lambda: secrets.token_hex(3))
     addresses: Addresses = field(default_factory=lambda: Addresses(pods={}, services={}))
     shells: dict[str, Shell] = field(default_factory=dict)
@@ -78,11 +77,11 @@ class Stage:
         """Closes the shells, removes pods and namespaces, and waits until the pods are gone."""
         await asyncio.gather(*(shell.close() for shell in self.shells.values()))
         names = [self.namespace(letter) for letter in ("a", "b")]
-        if not await remove(self.api, names):
+        if not await remove(self.api, names, self.pace):
             self.emit(
                 Notice(
                     text=f"smoke test: pods in {' and '.join(names)} are not gone after "
-                    f"{REMOVE_LIMIT_S:.0f} s; their removal goes on",
+                    f"{self.pace.remove_limit_s:.0f} s; their removal goes on",
                     level="warning",
                 )
             )
@@ -118,7 +117,7 @@ class Stage:
     async def _pod(self, player: Player) -> None:
         """Creates a pod; a new namespace refuses it until its service account is there."""
         path = f"/api/v1/namespaces/{self.namespace(player.namespace)}/pods"
-        deadline = time.monotonic() + START_LIMIT_S
+        deadline = time.monotonic() + self.pace.start_limit_s
         while True:
             try:
                 await self.api.create(path, manifests.pod(player, self.suffix))
@@ -126,7 +125,7 @@ class Stage:
                 waiting = error.status == 403 and "serviceaccount" in error.message
                 if not waiting or time.monotonic() > deadline:
                     raise
-                await asyncio.sleep(_PAUSE_S / 2)
+                await asyncio.sleep(self.pace.poll_s)
             else:
                 return
 
@@ -152,9 +151,9 @@ class Stage:
                 await asyncio.gather(*opening.values())
                 return {name: str(state["status"]["podIP"]) for name, state in states.items()}
             hopeless = any(_reason(state) in _HOPELESS for state in states.values())
-            if hopeless or waited > START_LIMIT_S:
+            if hopeless or waited > self.pace.start_limit_s:
                 raise await self._stuck(states, waited)
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(self.pace.poll_s)
 
     async def _shell(self, player: Player) -> None:
         shell = await Shell.open(self.api, self.namespace(player.namespace), player.name)
@@ -182,7 +181,7 @@ class Stage:
         return f"{where}: {reason}" + (f" ({said[-1][:200]})" if said else "")
 
 
-async def sweep(api: Api, emit: Emit) -> None:
+async def sweep(api: Api, emit: Emit, pace: Pace = PACE) -> None:
     """Removes what killed runs left behind."""
     listed = await api.get("/api/v1/namespaces", labelSelector=manifests.LABEL)
     now = datetime.now(timezone.utc)
@@ -194,7 +193,7 @@ async def sweep(api: Api, emit: Emit) -> None:
     ]
     if stale:
         emit(Notice(text=f"smoke test: removing what a killed run left: {', '.join(stale)}"))
-        await remove(api, stale)
+        await remove(api, stale, pace)
 
 
 def is_leftover(
@@ -218,19 +217,19 @@ def is_leftover(
     return (now - made).total_seconds() > STALE_S
 
 
-async def remove(api: Api, names: Sequence[str]) -> bool:
+async def remove(api: Api, names: Sequence[str], pace: Pace) -> bool:
     """Deletes namespaces, their pods first (the namespace controller only looks again after
     seconds); returns whether the pods went in time. The namespaces themselves follow at the
     controller's pace."""
     await asyncio.gather(*(api.delete(f"/api/v1/namespaces/{name}/pods") for name in names))
-    deadline = time.monotonic() + REMOVE_LIMIT_S
+    deadline = time.monotonic() + pace.remove_limit_s
     left = True
     while left and time.monotonic() < deadline:
         lists = await asyncio.gather(
             *(api.get(f"/api/v1/namespaces/{name}/pods") for name in names)
         )
         left = any(listed["items"] for listed in lists)
-        await asyncio.sleep(_PAUSE_S if left else 0)
+        await asyncio.sleep(pace.poll_s if left else 0)
     await asyncio.gather(*(api.delete(f"/api/v1/namespaces/{name}") for name in names))
     return not left
 

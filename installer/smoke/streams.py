@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 from installer.kubernetes import Shell
 from installer.smoke import scripts
 from installer.smoke.judge import Verdict, limited
+from installer.smoke.pace import Pace
 from installer.smoke.placement import Addresses, Probe, destination
 
 _ESTABLISHED = 3
 """Numbers that have to come back before a connection counts as established."""
-_QUIET_S = 1.0
-_AGAIN_S = 0.3
-_TICK_S = 0.05
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,33 +23,35 @@ class Stream:
 
     probe: Probe
     shells: Mapping[str, Shell]
+    pace: Pace
     heard: list[tuple[float, int]] = field(default_factory=list)
 
-    async def open(self, addresses: Addresses, limit_s: float) -> None:
-        """Starts it and waits until it counts, or until `limit_s` seconds are over."""
+    async def open(self, addresses: Addresses) -> None:
+        """Starts it and waits until it counts, or until the limit."""
         address, port = destination(self.probe, addresses)
         shell = self.shells[self.probe.source.name]
         shell.listen(self.probe.id, lambda at, text: self.heard.append((at, int(text))))
         await shell.send(scripts.count(self.probe.id, address, port))
-        deadline = time.monotonic() + limit_s
+        deadline = time.monotonic() + self.pace.control_limit_s
         while len(self.heard) < _ESTABLISHED and time.monotonic() < deadline:
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(self.pace.tick_s)
 
-    async def cut(self, changed_at: float, limit_s: float) -> Verdict:
+    async def cut(self, changed_at: float) -> Verdict:
         """Waits until nothing comes back any more, then looks twice at both ends: the client still
         sends, and the server receives no more."""
         if len([at for at, _ in self.heard if at < changed_at]) < _ESTABLISHED:
             return Verdict(False, "the connection was not established before the change")
-        while (quiet := time.monotonic() - self.heard[-1][0]) < _QUIET_S:
-            if time.monotonic() - changed_at > limit_s:
-                return Verdict(False, f"still counts {limit_s:.1f} s after the change")
-            await asyncio.sleep(min(_TICK_S, _QUIET_S - quiet))
+        while time.monotonic() - self.heard[-1][0] < self.pace.quiet_s:
+            waited = time.monotonic() - changed_at
+            if waited > self.pace.phase_limit_s:
+                return Verdict(False, f"still counts {waited:.1f} s after the change")
+            await asyncio.sleep(self.pace.tick_s)
         first, _ = await self._ends()
-        await asyncio.sleep(_AGAIN_S)
+        await asyncio.sleep(self.pace.quiet_s / 3)
         second, sent = await self._ends()
         last_at, last = self.heard[-1]
         observed = f"client sent {sent}, server received {second}, client heard {last}"
-        stopped = first == second and sent > second and quiet >= _QUIET_S
+        stopped = first == second and sent > second
         return limited(Verdict(stopped, observed, max(0.0, last_at - changed_at)))
 
     async def close(self) -> None:

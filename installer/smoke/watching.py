@@ -12,9 +12,8 @@ from installer.kubernetes import Shell
 from installer.smoke import scripts
 from installer.smoke.flows import Check, Expect, Flow
 from installer.smoke.judge import Answer, Sample, Verdict, decide, limited, overdue, sample
+from installer.smoke.pace import Pace
 from installer.smoke.placement import Addresses, Probe, destination
-
-_TICK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +31,7 @@ class Watch:
 
     shells: Mapping[str, Shell]
     addresses: Addresses
+    pace: Pace
     samples: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
 
     async def start(self, probes: Iterable[Probe], dense: frozenset[Flow]) -> None:
@@ -82,16 +82,16 @@ class Watch:
             if done:
                 await self.stop(done)
                 running -= done
-            await asyncio.sleep(_TICK_S if running else 0)
+            await asyncio.sleep(self.pace.tick_s if running else 0)
         return found
 
-    async def controls(self, probes: Sequence[Probe], limit_s: float) -> dict[Probe, bool]:
+    async def controls(self, probes: Sequence[Probe]) -> dict[Probe, bool]:
         """Whether each control connects, tried now."""
         begun = time.monotonic()
         check = Check("control", Expect.CONNECTS, ())
         await self.start(probes, frozenset(probe.flow for probe in probes))
         questions = [Question(check=check, probe=probe) for probe in probes]
-        found = await self.verdicts(questions, begun, limit_s)
+        found = await self.verdicts(questions, begun, self.pace.control_limit_s)
         return {question.probe: verdict.passed for question, verdict in found.items()}
 
     def connected(self, probe: Probe) -> bool:
