@@ -49,3 +49,5 @@ for file in /etc/cni/net.d/*; do
   if [ -e "$file" ]; then say cni "$file"; fi
 done
 say forward_policy "$(iptables -S FORWARD 2>/dev/null | sed -n 's/^-P FORWARD //p')"
+dpkg-query -W -f='${db:Status-Abbrev} ${Package} ${Version}\n' containerd etcd-server runc 2>/dev/null |
+  sed -n 's/^ii  */package /p' || :

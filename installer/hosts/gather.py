@@ -86,7 +86,13 @@ def parse(text: str, address: IPv4Address, clock: float) -> Facts:
         modules=tuple(many("module")),
         cni_configs=tuple(many("cni")),
         forward_policy=one["forward_policy"],
+        packages=tuple(_pair(value) for value in many("package")),
     )
+
+
+def _pair(value: str) -> tuple[str, str]:
+    first, second = value.split()
+    return first, second
 
 
 def _init(word: str) -> InitSystem:

@@ -26,6 +26,10 @@ class Platform(Protocol):
         """Makes the hosts that are missing and waits until they answer; returns the cluster as
         `attach` does."""
 
+    def inside(self, cluster: Cluster) -> tuple[str, ...]:
+        """The words before a command that has to reach the hosts' addresses: empty where they can
+        be reached from here."""
+
     def publish(self, cluster: Cluster) -> str:
         """Makes the API server reachable for the operator, and returns its URL:
         "https://127.0.0.1:16443"."""

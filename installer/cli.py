@@ -1,0 +1,218 @@
+"""`romana-install`: parses, calls one function, maps its outcome to an exit code."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from installer.commands.clusters import Wish
+from installer.commands.reporting import Reporting
+from installer.errors import HostError, InstallerError, InventoryError, PreflightError
+from installer.events import Recap
+from romana.version import VERSION
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+INTERRUPTED = 130
+
+
+def _options(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    def decorate(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_cluster = _options(
+    click.option("-i", "--inventory", type=click.Path(path_type=Path), help="Inventory file."),
+    click.option("-n", "--name", default="", help="Name of the cluster."),
+    click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE",
+        help="Set a value of the inventory: --set network.mtu=1400. May be repeated.",
+    ),
+)  # fmt: skip
+_json = click.option("--json", "as_json", is_flag=True, help="Events as JSON, one a line.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 2 changes pending (--check), 1 failed.",
+)
+@click.version_option(VERSION)
+def main() -> None:
+    """Builds Kubernetes clusters with routed pods and policies that the kernel judges.
+
+    \b
+    From nothing to a proven cluster on this machine:
+      romana-install sandbox
+      export KUBECONFIG=$(romana-install kubeconfig)
+      kubectl get nodes
+    """
+
+
+@main.command()
+@_cluster
+@click.option("-c", "--nodes", type=click.IntRange(0), help="How many nodes beside the controller.")
+@click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
+@click.option("--diff", is_flag=True, help="Show how files differ.")
+@click.option("--limit", default="", metavar="HOSTS", help="Only these hosts: node1,node2.")
+@_json
+@_yes
+def sandbox(
+    inventory: Path | None, name: str, settings: tuple[str, ...], nodes: int | None,
+    check: bool, diff: bool, limit: str, as_json: bool, yes: bool,
+) -> None:  # fmt: skip
+    """Makes a cluster of hosts on this very machine, or repairs or upgrades it.
+
+    Run again, it changes only what is not as the inventory says; a run that was killed is
+    continued.
+
+    \b
+    Examples:
+      romana-install sandbox
+      romana-install sandbox -n big -c 5 --set vars.memory_mb=4096
+      romana-install sandbox --check --diff
+    """
+    from installer.commands.converge import How, converge
+
+    wish = Wish(inventory=inventory, name=name, nodes=nodes, settings=settings)
+    hosts = tuple(host for host in limit.split(",") if host)
+    how = How(check=check, limit=hosts, confirm=_asking(yes or as_json))
+    _run(lambda reporting: converge("sandbox", wish, how, reporting), as_json, diff)
+
+
+@main.command()
+@_cluster
+@_json
+def test(inventory: Path | None, name: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """Runs the smoke test again: whether pods reach what they may, and nothing else.
+
+    It uses namespaces of its own and is harmless on a cluster in use.
+
+    \b
+    Example:
+      romana-install test -n sandbox
+    """
+    from installer.commands import existing
+
+    wish = Wish(inventory=inventory, name=name, settings=settings)
+    _run(lambda reporting: existing.test(wish, reporting), as_json)
+
+
+@main.command()
+@_cluster
+def kubeconfig(inventory: Path | None, name: str, settings: tuple[str, ...]) -> None:
+    """Prints the path of the cluster's kubeconfig, for its administrator.
+
+    \b
+    Example:
+      export KUBECONFIG=$(romana-install kubeconfig)
+    """
+    from installer.commands import existing
+
+    wish = Wish(inventory=inventory, name=name, settings=settings)
+    click.echo(_or_exit(lambda: existing.kubeconfig(wish)))
+
+
+@main.command()
+@_cluster
+@click.argument("host")
+@click.argument("command", nargs=-1)
+def ssh(
+    inventory: Path | None,
+    name: str,
+    settings: tuple[str, ...],
+    host: str,
+    command: tuple[str, ...],
+) -> None:
+    """Logs in on a host, or runs a command there.
+
+    \b
+    Examples:
+      romana-install ssh node1
+      romana-install ssh node1 -- romana status
+    """
+    from installer.commands import existing
+
+    wish = Wish(inventory=inventory, name=name, settings=settings)
+    _or_exit(lambda: existing.ssh(wish, host, command))
+
+
+@main.command()
+@_cluster
+@_json
+@_yes
+def destroy(
+    inventory: Path | None, name: str, settings: tuple[str, ...], as_json: bool, yes: bool
+) -> None:
+    """Removes a cluster: its hosts, and all that this machine keeps of it.
+
+    \b
+    Example:
+      romana-install destroy -n sandbox --yes
+    """
+    from installer.commands import existing
+
+    wish = Wish(inventory=inventory, name=name, settings=settings)
+    _run(lambda reporting: existing.destroy(wish, _asking(yes), reporting), as_json)
+
+
+def _asking(yes: bool) -> Callable[[str], bool]:
+    """Asks on a terminal; without one, only --yes is a yes."""
+
+    def ask(question: str) -> bool:
+        return yes or (sys.stdin.isatty() and click.confirm(question))
+
+    return ask
+
+
+def _run(command: Callable[[Reporting], int], as_json: bool, diff: bool = False) -> None:
+    words = shlex.join(["romana-install", *sys.argv[1:]])
+    reporting = Reporting(words, as_json=as_json, diff=diff)
+    with reporting:
+        code = _or_exit(lambda: command(reporting), reporting)
+    if code == 1 and reporting.log_path is not None:
+        click.echo(f"log: {reporting.log_path}", err=True)
+    sys.exit(code)
+
+
+Result = TypeVar("Result")
+
+
+def _or_exit(function: Callable[[], Result], reporting: Reporting | None = None) -> Result:
+    """The function's result; an error is shown, and ends the program with the error's exit code."""
+    try:
+        return function()
+    except InstallerError as error:
+        if reporting is not None and reporting.as_json:
+            reporting.emit(Recap(hosts=(), seconds=0, stopped=error.message))
+        _show(error, reporting)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("interrupted; run the same command again to continue", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _show(error: InstallerError, reporting: Reporting | None) -> None:
+    click.echo(f"error: {error.message}", err=True)
+    if isinstance(error, InventoryError | PreflightError):
+        for problem in error.problems:
+            click.echo(f"  {problem}", err=True)
+    if isinstance(error, HostError) and error.output:
+        for line in error.output.splitlines():
+            click.echo(f"  {line}", err=True)
+    if error.advice:
+        click.echo(f"  {error.advice}", err=True)
+    if reporting is not None and reporting.log_path is not None:
+        click.echo(f"  log: {reporting.log_path}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Clusters as this machine knows them: where their state lies, and with which inventory they were
+made."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from installer.cluster import Cluster, Host, Platform
+from installer.errors import InstallerError
+from installer.inventory import Inventory, Request, load
+
+RECORD = "request.json"
+DEFAULT = Path(__file__).parents[2] / "inventories"
+"""Inventories that work as they are, one for each platform."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the command line says about the cluster."""
+
+    inventory: Path | None = None
+    name: str = ""
+    nodes: int | None = None
+    settings: tuple[str, ...] = ()
+
+
+def clusters_directory() -> Path:
+    """Where every cluster has its state directory: below XDG_STATE_HOME."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return Path(base) / "romana" / "clusters"
+
+
+def wanted(platform: Platform, wish: Wish) -> tuple[Inventory, Path]:
+    """The inventory for a run that makes or changes a cluster, and the file it is from.
+
+    Raises:
+        InventoryError: it is unsound.
+    """
+    file = wish.inventory or DEFAULT / f"{platform}.yml"
+    request = Request(
+        platform=platform,
+        clusters=clusters_directory(),
+        name=wish.name,
+        nodes=wish.nodes,
+        settings=wish.settings,
+    )
+    return load(file, request), file.resolve()
+
+
+def record(cluster: Cluster, file: Path, wish: Wish) -> None:
+    """Keeps with the cluster how it was asked for: `known` reads it."""
+    copy = cluster.state / "inventory.yml"
+    copy.write_text(file.read_text())
+    data = {
+        "platform": cluster.platform,
+        "inventory": str(file),
+        "nodes": wish.nodes,
+        "settings": wish.settings,
+    }
+    (cluster.state / RECORD).write_text(json.dumps(data) + "\n")
+
+
+def known(wish: Wish) -> Cluster:
+    """A cluster that was made before: by its name, or the only one there is.
+
+    Raises:
+        InstallerError: there is no such cluster, or several to choose from.
+        InventoryError: its inventory is unsound by now.
+    """
+    names = sorted(path.parent.name for path in clusters_directory().glob(f"*/{RECORD}"))
+    if not wish.name and len(names) > 1 and wish.inventory is None:
+        raise InstallerError(f"there are several clusters: {', '.join(names)}", "choose: -n NAME")
+    name = wish.name or (names[0] if names else "sandbox")
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1) or names
+        advice = f"there is {', '.join(near)}" if near else "make one: romana-install sandbox"
+        raise InstallerError(f"there is no cluster {name} on this machine", advice)
+    state = clusters_directory() / name
+    data = json.loads((state / RECORD).read_text())
+    platform = data["platform"]
+    assert platform in get_args(Platform)
+    file = wish.inventory or Path(data["inventory"])
+    request = Request(
+        platform=platform,
+        clusters=clusters_directory(),
+        name=name,
+        nodes=wish.nodes if wish.nodes is not None else data["nodes"],
+        settings=(*data["settings"], *wish.settings),
+    )
+    return load(file if file.is_file() else state / "inventory.yml", request).cluster
+
+
+def host_named(cluster: Cluster, name: str) -> Host:
+    """The host of that name.
+
+    Raises:
+        InstallerError: there is none; says which one may be meant.
+    """
+    names = [host.name for host in cluster.hosts]
+    for host in cluster.hosts:
+        if host.name == name:
+            return host
+    near = difflib.get_close_matches(name, names, 1) or names
+    raise InstallerError(
+        f"cluster {cluster.name} has no host {name}", f"did you mean {' or '.join(near)}?"
+    )

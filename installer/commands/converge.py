@@ -1,0 +1,274 @@
+"""Makes a cluster what its inventory says: the main verb, and its check mode."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from installer import pki, platforms
+from installer.cluster import Cluster, Host, Platform
+from installer.commands import clusters
+from installer.commands.clusters import Wish
+from installer.commands.preparing import Prepared, connected, prepare
+from installer.commands.reporting import Reporting, utc
+from installer.engine import journal, lock
+from installer.engine.apply import Applied, apply
+from installer.engine.plan import Plan
+from installer.errors import InstallerError, SmokeFailed
+from installer.events import Emit, Notice, Recap, ResourceResult, RunStarted
+from installer.hosts.session import Session
+from installer.observers.tally import Tally
+from installer.pki import Credentials
+from installer.smoke.runner import run as smoke_test
+
+EXPIRY_WARNING_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """How to go about it.
+
+    Args:
+        check: only say what would change.
+        limit: names of hosts to work on; empty for all.
+        confirm: asked before a cluster that works is changed; a question in, whether to go on out.
+    """
+
+    check: bool = False
+    limit: tuple[str, ...] = ()
+    confirm: Callable[[str], bool] = lambda question: True
+
+
+def converge(platform_name: Platform, wish: Wish, how: How, reporting: Reporting) -> int:
+    """Installs, repairs or upgrades a cluster.
+
+    Returns:
+        The exit code: 0 done, 2 changes pending (check mode), 1 something failed.
+
+    Raises:
+        InstallerError: it could not begin, or not go on; says why.
+    """
+    inventory, file = clusters.wanted(platform_name, wish)
+    cluster = inventory.cluster
+    for name in how.limit:
+        clusters.host_named(cluster, name)
+    for warning in inventory.warnings:
+        reporting.emit(Notice(text=warning, level="warning"))
+    if how.check:
+        return _check(cluster, how, reporting)
+    cluster.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    cluster.state.chmod(0o700)
+    with lock.exclusive(cluster.state / "lock", reporting.command, utc()):
+        last = journal.read(cluster.state / "journal.json")
+        with reporting.kept(cluster):
+            clusters.record(cluster, file, wish)
+            return _Converging(cluster, how, reporting, last).run()
+
+
+def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
+    """Check mode: state is a copy that is thrown away, and hosts are only read."""
+    started = time.monotonic()
+    emit = reporting.emit
+    hosts = _meant(cluster, how)
+    emit(
+        RunStarted(
+            command=reporting.command, cluster=cluster.name, mode="check", hosts=_names(hosts)
+        )
+    )
+    platform = platforms.of(cluster)
+    making = platform.plan(cluster)
+    for line in making:
+        emit(Notice(text=f"would {line}"))
+    attached = platform.attach(cluster)
+    tally = Tally(_names(hosts))
+    reporting.add(tally)
+    prepared, trips = None, {}
+    with _copied_state(attached) as shadow:
+        there = [
+            host for host in shadow.hosts if not making or host.ssh != _host(cluster, host).ssh
+        ]
+        with connected(shadow, there, emit) as sessions:
+            if sessions:
+                prepared = prepare(shadow, sessions, how.limit, emit)
+                _show(prepared.plan, emit)
+            trips = _trips(sessions)
+    lost = frozenset(prepared.lost) if prepared and not making else frozenset()
+    pending = bool(making) or bool(prepared and prepared.plan.pending)
+    recap = Recap(
+        hosts=tally.recap(trips, lost), seconds=time.monotonic() - started, pending=pending
+    )
+    emit(recap)
+    if any(host.failed or host.unreachable for host in recap.hosts) and not making:
+        return 1
+    return 2 if pending else 0
+
+
+def _show(plan: Plan, emit: Emit) -> None:
+    """The plan, as the results that carrying it out would have."""
+    for work in plan.works:
+        for verdict in work.verdicts:
+            change = verdict.change
+            emit(
+                ResourceResult(
+                    host=work.host,
+                    role=work.role,
+                    resource=verdict.resource.id,
+                    outcome="failed" if verdict.error else "changed" if change else "ok",
+                    before=change.before if change else "",
+                    after=change.after if change else "",
+                    diff=change.diff if change else "",
+                    reason=verdict.error,
+                )
+            )
+
+
+class _Converging:
+    """One run for real."""
+
+    def __init__(
+        self, cluster: Cluster, how: How, reporting: Reporting, last: journal.Entry | None
+    ) -> None:
+        self._cluster = cluster
+        self._how = how
+        self._emit = reporting.emit
+        self._reporting = reporting
+        self._last = last
+        self._started = time.monotonic()
+        self._platform = platforms.of(cluster)
+        self._tally = Tally(_names(_meant(cluster, how)))
+        reporting.add(self._tally)
+
+    def run(self) -> int:
+        """From hosts to the recap."""
+        self._emit(
+            RunStarted(
+                command=self._reporting.command,
+                cluster=self._cluster.name,
+                mode="apply",
+                hosts=_names(_meant(self._cluster, self._how)),
+                log=str(self._reporting.log_path or ""),
+            )
+        )
+        if self._last is not None and self._last.state != "done":
+            self._emit(Notice(text=f"{self._last}; continuing from there"))
+        cluster = self._platform.provision(self._cluster, self._emit)
+        with connected(cluster, cluster.hosts, self._emit) as sessions:
+            if not any(host.name in sessions for host in cluster.controllers):
+                raise InstallerError(
+                    f"no controller of {cluster.name} can be reached; nothing was changed",
+                    "the reasons are above; run again once one of them answers",
+                )
+            prepared = prepare(cluster, sessions, self._how.limit, self._emit)
+            if not self._agreed(prepared.plan):
+                return self._recap(sessions, prepared, "nothing was changed, as you wished")
+            applied = apply(prepared.plan, sessions, self._emit)
+            stopped = self._afterwards(cluster, sessions, prepared, applied)
+            return self._recap(sessions, prepared, stopped)
+
+    def _agreed(self, plan: Plan) -> bool:
+        """A cluster that was complete is not changed without asking."""
+        if not plan.pending or self._last is None or self._last.state != "done":
+            return True
+        changes = sum(len(work.changes) for work in plan.works)
+        hosts = len({work.host for work in plan.works if work.changes})
+        self._reporting.pause()
+        return self._how.confirm(f"Make {changes} changes on {hosts} hosts?")
+
+    def _afterwards(
+        self,
+        cluster: Cluster,
+        sessions: Mapping[str, Session],
+        prepared: Prepared,
+        applied: Applied,
+    ) -> str:
+        """Kubeconfig and smoke test; what stopped the run, or nothing."""
+        if applied.failures:
+            first = applied.failures[0]
+            return f"stopped in role {first.role} on {first.host} because {first.reason}"
+        write_kubeconfig(cluster, prepared.credentials, self._platform.publish(cluster))
+        complete = self._last is not None and self._last.state == "done"
+        if not cluster.smoke or (complete and not applied.changed):
+            return ""
+        try:
+            smoke_test(cluster, sessions, self._emit)
+        except SmokeFailed as error:
+            return f"{error.message} ({error.advice})"
+        return ""
+
+    def _recap(self, sessions: Mapping[str, Session], prepared: Prepared, stopped: str) -> int:
+        recap = Recap(
+            hosts=self._tally.recap(_trips(sessions), frozenset(prepared.lost)),
+            seconds=time.monotonic() - self._started,
+            stopped=f"{stopped}; run again to continue" if stopped else "",
+            notes=tuple(self._notes(prepared)),
+        )
+        self._emit(recap)
+        failed = stopped or any(host.failed or host.unreachable for host in recap.hosts)
+        return 1 if failed else 0
+
+    def _notes(self, prepared: Prepared) -> Iterator[str]:
+        first = pki.expiries(prepared.credentials)[0]
+        days = int((first.ends.timestamp() - time.time()) // 86400)
+        where = f" on {first.host}" if first.host else ""
+        note = f"Kubernetes {prepared.kubernetes}; certificates are valid for {days} days"
+        if days < EXPIRY_WARNING_DAYS:
+            note = f"certificate {first.name}{where} ends in {days} days"
+        yield f"{note} (first {first.name}{where}, {first.ends:%Y-%m-%d})"
+        kubeconfig = self._cluster.state / "kubeconfig"
+        if kubeconfig.exists():
+            yield f"export KUBECONFIG={kubeconfig}"
+
+
+def write_kubeconfig(cluster: Cluster, credentials: Credentials, server: str) -> Path:
+    """The operator's kubeconfig in the state directory, written only if it differs.
+
+    Args:
+        cluster: whose.
+        credentials: with the operator's identity.
+        server: the API server's URL as the operator reaches it.
+    """
+    path = cluster.state / "kubeconfig"
+    text = pki.kubeconfig(
+        cluster=cluster.name,
+        server=server,
+        authority=credentials.authorities["kubernetes"],
+        user="admin",
+        identity=credentials.issued[pki.OPERATOR, "admin"],
+    )
+    if not path.exists() or path.read_text() != text:
+        new = path.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_text(text)
+        new.replace(path)
+    return path
+
+
+@contextlib.contextmanager
+def _copied_state(cluster: Cluster) -> Iterator[Cluster]:
+    with tempfile.TemporaryDirectory(prefix="romana-check-") as directory:
+        copy = Path(directory, cluster.name)
+        if cluster.state.exists():
+            shutil.copytree(cluster.state, copy, ignore=shutil.ignore_patterns("logs", "lock"))
+        copy.mkdir(exist_ok=True, mode=0o700)
+        yield replace(cluster, state=copy)
+
+
+def _meant(cluster: Cluster, how: How) -> tuple[Host, ...]:
+    return tuple(host for host in cluster.hosts if not how.limit or host.name in how.limit)
+
+
+def _host(cluster: Cluster, like: Host) -> Host:
+    return next(host for host in cluster.hosts if host.name == like.name)
+
+
+def _names(hosts: tuple[Host, ...]) -> tuple[str, ...]:
+    return tuple(host.name for host in hosts)
+
+
+def _trips(sessions: Mapping[str, Session]) -> dict[str, int]:
+    return {name: session.round_trips for name, session in sessions.items()}

@@ -1,0 +1,102 @@
+"""The verbs for a cluster that exists: test, status, kubeconfig, ssh, destroy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from installer import pki, platforms
+from installer.cluster import Cluster
+from installer.commands import clusters
+from installer.commands.clusters import Wish
+from installer.commands.converge import write_kubeconfig
+from installer.commands.preparing import connected
+from installer.commands.reporting import Reporting, utc
+from installer.engine import lock
+from installer.errors import InstallerError
+from installer.events import Notice, Recap
+from installer.smoke.runner import run as smoke_test
+
+
+def test(wish: Wish, reporting: Reporting) -> int:
+    """The smoke test, once more.
+
+    Raises:
+        SmokeFailed: a check failed.
+    """
+    started = time.monotonic()
+    cluster = platforms.of(found := clusters.known(wish)).attach(found)
+    kubeconfig(wish)
+    with connected(cluster, cluster.hosts, reporting.emit) as sessions:
+        smoke_test(cluster, sessions, reporting.emit)
+    reporting.emit(Recap(hosts=(), seconds=time.monotonic() - started))
+    return 0
+
+
+def kubeconfig(wish: Wish) -> Path:
+    """The operator's kubeconfig, and the API server published where it says."""
+    cluster = clusters.known(wish)
+    if not pki.exists(cluster):
+        raise InstallerError(
+            f"cluster {cluster.name} has no certificates yet",
+            f"finish its installation: romana-install {cluster.platform} -n {cluster.name}",
+        )
+    return write_kubeconfig(cluster, pki.ensure(cluster), platforms.of(cluster).publish(cluster))
+
+
+def ssh(wish: Wish, name: str, command: tuple[str, ...]) -> NoReturn:
+    """Replaces this process by OpenSSH, logged in on a host, with the host key pinned.
+
+    Args:
+        wish: which cluster.
+        name: of the host.
+        command: to run instead of a shell.
+    """
+    cluster = clusters.known(wish)
+    platform = platforms.of(cluster)
+    cluster = platform.attach(cluster)
+    words = [*platform.inside(cluster), *openssh(cluster, name), *command]
+    os.execvp(words[0], words)  # noqa: S606: no shell is the point
+
+
+def openssh(cluster: Cluster, name: str) -> list[str]:
+    """OpenSSH's command line for a host; its pinned key is written where OpenSSH reads it."""
+    host = clusters.host_named(cluster, name)
+    known_hosts = cluster.state / "known_hosts"
+    if host.ssh.host_key:
+        known_hosts = cluster.state / "ssh" / host.name
+        known_hosts.parent.mkdir(mode=0o700, exist_ok=True)
+        known_hosts.write_text(f"{host.name} {host.ssh.host_key}\n")
+    options = [
+        f"UserKnownHostsFile={known_hosts}",
+        "StrictHostKeyChecking=yes",
+        *([f"HostKeyAlias={host.name}"] if host.ssh.host_key else []),
+        *([f"IdentityFile={host.ssh.key}", "IdentitiesOnly=yes"] if host.ssh.key else []),
+        *([f"ProxyJump={host.ssh.bastion}"] if host.ssh.bastion else []),
+    ]
+    words = [word for option in options for word in ("-o", option)]
+    return ["ssh", *words, "-p", str(host.ssh.port), f"{host.ssh.user}@{host.address}"]
+
+
+def destroy(wish: Wish, confirm: Callable[[str], bool], reporting: Reporting) -> int:
+    """Removes a cluster's hosts and its state. What a run that was killed early left is removed as
+    well."""
+    started = time.monotonic()
+    try:
+        cluster = clusters.known(wish)
+    except InstallerError:
+        cluster = clusters.wanted("sandbox", wish)[0].cluster
+        if not cluster.state.exists():
+            raise
+    if not confirm(f"Destroy cluster {cluster.name} with {len(cluster.hosts)} hosts?"):
+        raise InstallerError("nothing was destroyed", "answer y, or give --yes")
+    with lock.exclusive(cluster.state / "lock", reporting.command, utc()):
+        platforms.of(cluster).destroy(cluster, reporting.emit)
+        shutil.rmtree(cluster.state)
+    reporting.emit(Notice(text=f"cluster {cluster.name} is gone"))
+    reporting.emit(Recap(hosts=(), seconds=time.monotonic() - started))
+    return 0

@@ -1,0 +1,157 @@
+"""Everything before the first change: connect, facts, preflight, artifacts, plan. The same for
+check mode and for real."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from installer import artifacts, pki
+from installer.artifacts.choice import choose, record
+from installer.artifacts.download import Site
+from installer.cluster import Cluster, Host
+from installer.engine.parallel import over_hosts
+from installer.engine.plan import Plan, probe_all, wanted
+from installer.errors import HostError, PreflightError, Unreachable
+from installer.events import Emit, Notice, ResourceResult
+from installer.hosts.connection import connect
+from installer.hosts.facts import Facts
+from installer.hosts.gather import gather
+from installer.hosts.session import Session
+from installer.pki import Credentials
+from installer.roles import ROLES
+from installer.roles.preflight import examine, notes
+from installer.roles.role import Target
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plan, and what it takes to carry it out."""
+
+    plan: Plan
+    credentials: Credentials
+    kubernetes: str
+    lost: tuple[str, ...]
+    """Hosts that could not be reached or asked."""
+
+
+@contextlib.contextmanager
+def connected(cluster: Cluster, hosts: Sequence[Host], emit: Emit) -> Iterator[dict[str, Session]]:
+    """Sessions to the hosts, by name, opened all at once; those that cannot be reached are told
+    and missing."""
+    known_hosts = cluster.state / "known_hosts"
+
+    def one(host: Host) -> Session:
+        return connect(host, known_hosts, bastions=cluster.hosts)
+
+    sessions: dict[str, Session] = {}
+    for host, outcome in zip(hosts, over_hosts(one, hosts), strict=True):
+        if isinstance(outcome, HostError):
+            _tell(outcome, "connect", emit)
+        else:
+            sessions[host.name] = outcome
+    try:
+        yield sessions
+    finally:
+        for session in sessions.values():
+            session.close()
+
+
+def prepare(
+    cluster: Cluster, sessions: Mapping[str, Session], limit: Sequence[str], emit: Emit
+) -> Prepared:
+    """Facts, preflight, artifacts and plan.
+
+    Args:
+        cluster: with hosts that can be reached.
+        sessions: to all of its hosts that answered.
+        limit: names of the hosts that the plan is for; empty for all.
+        emit: is told everything.
+
+    Raises:
+        PreflightError: hosts are not fit.
+        ArtifactError: something to install cannot be had.
+    """
+    facts = gather_all(cluster, sessions, emit)
+    site = Site(url=cluster.download_url)
+    choice = choose(cluster, site, emit)
+    record(cluster, choice)
+    _preflight(cluster, facts, choice.version, emit)
+    had = artifacts.prepare(
+        cluster,
+        pythons={seen.python for seen in facts.values()},
+        architecture=_architecture(facts),
+        emit=emit,
+    )
+    credentials = pki.ensure(cluster)
+    targets = [
+        Target(
+            host=host,
+            facts=facts[host.name],
+            cluster=cluster,
+            others=facts,
+            credentials=credentials,
+            artifacts=had,
+        )
+        for host in cluster.hosts
+        if host.name in facts and (not limit or host.name in limit)
+    ]
+    plan = probe_all(ROLES, [wanted(ROLES, target) for target in targets], sessions)
+    for error in plan.unreachable:
+        _tell(error, "probe", emit)
+    answered = {work.host for work in plan.works}
+    meant = [host.name for host in cluster.hosts if not limit or host.name in limit]
+    return Prepared(
+        plan=plan,
+        credentials=credentials,
+        kubernetes=had.kubernetes,
+        lost=tuple(name for name in meant if name not in answered),
+    )
+
+
+def gather_all(cluster: Cluster, sessions: Mapping[str, Session], emit: Emit) -> dict[str, Facts]:
+    """Facts by host name; hosts that cannot say are told and missing."""
+    hosts = [host for host in cluster.hosts if host.name in sessions]
+
+    def one(host: Host) -> Facts:
+        return gather(sessions[host.name], host.address, time.time)
+
+    facts: dict[str, Facts] = {}
+    for host, outcome in zip(hosts, over_hosts(one, hosts), strict=True):
+        if isinstance(outcome, HostError):
+            _tell(outcome, "facts", emit)
+        else:
+            facts[host.name] = outcome
+    return facts
+
+
+def _preflight(cluster: Cluster, facts: Mapping[str, Facts], version: str, emit: Emit) -> None:
+    for note in notes(cluster, facts):
+        emit(Notice(text=note))
+    if problems := examine(cluster, facts, version):
+        count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise PreflightError(
+            f"the hosts have {count}; nothing was changed on them", problems, "mend and run again"
+        )
+
+
+def _architecture(facts: Mapping[str, Facts]) -> str:
+    names = [seen.architecture for seen in facts.values()]
+    return ARCHITECTURES.get(names[0], names[0]) if names else "amd64"
+
+
+def _tell(error: HostError, stage: str, emit: Emit) -> None:
+    advice = f" ({error.advice})" if error.advice else ""
+    emit(
+        ResourceResult(
+            host=error.host,
+            role=stage,
+            resource="ssh",
+            outcome="unreachable" if isinstance(error, Unreachable) else "failed",
+            reason=f"{error.message}{advice}" + (f"\n{error.output}" if error.output else ""),
+        )
+    )

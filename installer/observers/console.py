@@ -1,0 +1,226 @@
+"""What the operator sees: a line for each change, live progress below on a terminal, and the
+recap."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console as Rich
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from installer.events import (
+    CheckResult,
+    Event,
+    HostRecap,
+    Notice,
+    Outcome,
+    Progress,
+    Recap,
+    ResourceResult,
+    RoleFinished,
+    RoleStarted,
+    RunStarted,
+)
+
+COLOURS: dict[Outcome, str] = {
+    "ok": "green",
+    "changed": "yellow",
+    "failed": "bold red",
+    "skipped": "cyan",
+    "unreachable": "bold red",
+}
+QUIET_S = 10.0
+"""Without a terminal, progress is a line at most this often."""
+
+
+class Console:
+    """Prints events.
+
+    Args:
+        rich: where to; knows whether it is a terminal.
+        diff: whether to show unified diffs.
+    """
+
+    def __init__(self, rich: Rich, *, diff: bool = False) -> None:
+        self._rich = rich
+        self._diff = diff
+        self._tasks: dict[str, int] = {}
+        self._shown: dict[str, float] = {}
+        self._width = 4
+        self._mode = "apply"
+        self._bars = Bars(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[amount]}"),
+            TimeElapsedColumn(),
+            console=rich,
+            transient=True,
+            disable=not rich.is_terminal,
+        )
+
+    def open(self) -> None:
+        """Begins the live part of the screen."""
+        self._bars.start()
+
+    def close(self) -> None:
+        """Takes the live part away; lines stay."""
+        self._bars.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Prints an event."""
+        show = {
+            RunStarted: self._run,
+            Notice: self._notice,
+            Progress: self._progress,
+            RoleStarted: self._role,
+            ResourceResult: self._resource,
+            RoleFinished: self._finished,
+            CheckResult: self._check,
+            Recap: self._recap,
+        }.get(type(event))
+        if show is not None:
+            show(event)  # type: ignore[operator]
+
+    def line(self, *parts: str | tuple[str, str]) -> None:
+        """Prints one line of words, each with its style; they are never taken for markup."""
+        self._rich.print(Text.assemble(*parts), soft_wrap=True, highlight=False)
+
+    def _run(self, event: RunStarted) -> None:
+        self._width = max((len(host) for host in event.hosts), default=4)
+        self._mode = event.mode
+        what = "checking" if event.mode == "check" else "converging"
+        self.line((f"{event.cluster}: ", "bold"), f"{what} {', '.join(event.hosts)}")
+
+    def _notice(self, event: Notice) -> None:
+        if event.level != "debug":
+            self.line((event.text, "yellow" if event.level == "warning" else "dim"))
+
+    def _progress(self, event: Progress) -> None:
+        key = event.host or event.what
+        ended = 0 < event.total <= event.done and not event.host
+        if not self._rich.is_terminal:
+            self._progress_line(event, key, ended)
+            return
+        what = f"{event.host}  {event.what}" if event.host else event.what
+        amount = _amount(event)
+        if key not in self._tasks:
+            self._tasks[key] = self._bars.add_task(what, total=event.total or None, amount=amount)
+        self._bars.update(
+            self._tasks[key],  # type: ignore[arg-type]
+            description=what,
+            completed=event.done,
+            total=event.total or None,
+            amount=amount,
+        )
+        if ended:
+            self._drop(key)
+
+    def _progress_line(self, event: Progress, key: str, ended: bool) -> None:
+        now = time.monotonic()
+        if event.host or (now - self._shown.get(key, -QUIET_S) < QUIET_S and not ended):
+            return
+        self._shown[key] = now
+        self.line(f"{event.what} {_amount(event)}".rstrip())
+
+    def _drop(self, key: str) -> None:
+        task = self._tasks.pop(key, None)
+        if task is not None:
+            self._bars.remove_task(task)  # type: ignore[arg-type]
+
+    def _role(self, event: RoleStarted) -> None:
+        if event.hosts:
+            self.line((event.role, "bold"), (f"  {event.title}", "dim"))
+
+    def _resource(self, event: ResourceResult) -> None:
+        if event.outcome == "ok" or (event.outcome == "skipped" and not event.before):
+            return
+        head = f"{event.host:{self._width}}  {event.role}  "
+        change = f"  {event.before} -> {event.after}" if event.after else ""
+        word = "" if event.outcome == "changed" else f"  {event.outcome}"
+        self.line(
+            head,
+            (event.resource, COLOURS[event.outcome]),
+            (change, "dim"),
+            (word, COLOURS[event.outcome]),
+        )
+        if event.reason:
+            self.line(*((f"    {line}\n", "") for line in event.reason.splitlines()[:-1]))
+            self.line(f"    {event.reason.splitlines()[-1]}")
+        if self._diff and event.diff:
+            for text in event.diff.splitlines():
+                self.line((f"    {text}", _diff_colour(text)))
+
+    def _finished(self, event: RoleFinished) -> None:
+        self._drop(event.host)
+        if event.outcome == "skipped":
+            self.line(
+                f"{event.host:{self._width}}  {event.role}  ", (f"skipped: {event.reason}", "cyan")
+            )
+
+    def _check(self, event: CheckResult) -> None:
+        mark = ("  ok  ", "green") if event.passed else ("FAILED", "bold red")
+        self.line(
+            mark,
+            f"  {event.name}: ",
+            (f"expected {event.expected}, observed {event.observed}", "dim"),
+            f"  {event.seconds:.2f} s",
+        )
+        if event.evidence and not event.passed:
+            for text in event.evidence.splitlines():
+                self.line(f"        {text}")
+
+    def _recap(self, event: Recap) -> None:
+        for key in tuple(self._tasks):
+            self._drop(key)
+        if event.hosts:
+            self._rich.print(_table(event.hosts))
+        for note in event.notes:
+            self.line(note)
+        if event.stopped:
+            self.line((event.stopped, "bold red"))
+        self.line((f"{_verdict(event, self._mode)} in {event.seconds:.1f} s", "bold"))
+
+
+def _verdict(event: Recap, mode: str) -> str:
+    if event.stopped or any(host.failed or host.unreachable for host in event.hosts):
+        return "failed"
+    if event.pending:
+        return "changes pending"
+    return "nothing to do" if mode == "check" else "done"
+
+
+def _table(hosts: tuple[HostRecap, ...]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("host")
+    for name in ("ok", "changed", "failed", "skipped", "unreachable", "round trips"):
+        table.add_column(name, justify="right")
+    for host in hosts:
+        counts: list[tuple[Outcome, int]] = [
+            ("ok", host.ok),
+            ("changed", host.changed),
+            ("failed", host.failed),
+            ("skipped", host.skipped),
+            ("unreachable", host.unreachable),
+        ]
+        cells = [Text(str(count), COLOURS[name] if count else "dim") for name, count in counts]
+        table.add_row(host.host, *cells, Text(str(host.round_trips), "dim"))
+    return table
+
+
+def _amount(event: Progress) -> str:
+    if event.unit == "B":
+        done, total = event.done / 1e6, event.total / 1e6
+        return f"{done:.0f}/{total:.0f} MB" if total else f"{done:.0f} MB"
+    if not event.total:
+        return f"{event.done:g} {event.unit}".strip() if event.done else ""
+    return f"{event.done:g}/{event.total:g} {event.unit}".strip()
+
+
+def _diff_colour(line: str) -> str:
+    if line.startswith(("+++", "---")):
+        return "bold"
+    return {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
