@@ -1,4 +1,4 @@
-"""What the base root file system holds, as values."""
+"""What the base root file system holds, and what every host has on top of it, as values."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ _CGROUPS_SCRIPT = """\
 #!/bin/sh
 # systemd-nspawn mounts control groups read-only; the kubelet and runc make their own.
 set -eu
-sed -n 's,^[^ ]* \\(/sys/fs/cgroup[^ ]*\\) .*,\\1,p' /proc/mounts | while read -r mount; do
-    mount -o remount,rw "$mount"
-done
+while read -r _ path kind _; do
+    case $kind:$path in
+        tmpfs:/sys/fs/cgroup) mount -o remount,rw "$path" ;;
+        cgroup*:/sys/fs/cgroup*) mount -o remount,bind,rw "$path" ;;
+    esac
+done </proc/mounts
 """
 
 _CGROUPS_UNIT = """\
@@ -50,20 +53,18 @@ Storage=persistent
 SystemMaxUse=64M
 """
 
-_UNIT = "etc/systemd/system/romana-sandbox-cgroups.service"
+_UNIT = "/etc/systemd/system/romana-sandbox-cgroups.service"
 
 FILES: tuple[tuple[str, str], ...] = (
-    ("usr/local/lib/romana-sandbox/cgroups", _CGROUPS_SCRIPT),
+    ("/usr/local/lib/romana-sandbox/cgroups", _CGROUPS_SCRIPT),
     (_UNIT, _CGROUPS_UNIT),
-    ("etc/ssh/sshd_config.d/romana-sandbox.conf", _SSHD),
-    ("etc/systemd/journald.conf.d/romana-sandbox.conf", _JOURNAL),
+    ("/etc/ssh/sshd_config.d/romana-sandbox.conf", _SSHD),
+    ("/etc/systemd/journald.conf.d/romana-sandbox.conf", _JOURNAL),
     # No way out: the release's own archive would only time out.
-    ("etc/apt/sources.list", ""),
-    (APT_SOURCE_FILE.lstrip("/"), f"{APT_SOURCE}\n"),
-    ("etc/apt/apt.conf.d/90romana-sandbox", 'Acquire::Languages "none";\n'),
-    ("etc/dpkg/dpkg.cfg.d/romana", "force-unsafe-io\n"),
-    ("etc/machine-id", ""),
-    ("etc/resolv.conf", "# A host of the sandbox has no way out, and no resolver.\n"),
+    ("/etc/apt/sources.list", ""),
+    (APT_SOURCE_FILE, f"{APT_SOURCE}\n"),
+    ("/etc/apt/apt.conf.d/90romana-sandbox", 'Acquire::Languages "none";\n'),
+    ("/etc/resolv.conf", "# A host of the sandbox has no way out, and no resolver.\n"),
 )
 """Path and text; text that starts with #! is executable."""
 
@@ -76,8 +77,8 @@ _MASKED = (
 """The network is made from outside, the clock is this machine's, and nobody sits at the console."""
 
 LINKS: tuple[tuple[str, str], ...] = (
-    ("etc/systemd/system/sysinit.target.wants/romana-sandbox-cgroups.service", f"/{_UNIT}"),
-    *((f"etc/systemd/system/{unit}", "/dev/null") for unit in _MASKED),
+    ("/etc/systemd/system/sysinit.target.wants/romana-sandbox-cgroups.service", _UNIT),
+    *((f"/etc/systemd/system/{unit}", "/dev/null") for unit in _MASKED),
 )
 """Path and target."""
 
@@ -85,6 +86,7 @@ REMOVED = (
     "etc/ssh/ssh_host_*",
     "etc/resolv.conf",
     "etc/hostname",
+    "etc/machine-id",
     "var/cache/apt/archives/*.deb",
     "var/lib/apt/lists/*",
     "var/lib/dbus/machine-id",

@@ -1,8 +1,10 @@
-"""What sets one host apart from another: the files that its overlay starts with (pure)."""
+"""The files that a host's own layer starts with (pure)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from installer.platforms.sandbox.content import FILES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,7 @@ def seeds(
     """
     hosts = f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost ip6-localhost\n"
     return (
+        *(Seed(path=path, text=text, mode=_mode(text)) for path, text in FILES),
         Seed(path="/etc/hostname", text=f"{hostname}\n"),
         Seed(path="/etc/hosts", text=hosts),
         Seed(path="/etc/machine-id", text=f"{machine_id}\n", mode=0o444),
@@ -40,3 +43,7 @@ def seeds(
 def login(user_public: str) -> Seed:
     """Who may log in as root."""
     return Seed(path="/root/.ssh/authorized_keys", text=f"{user_public}\n", mode=0o600)
+
+
+def _mode(text: str) -> int:
+    return 0o755 if text.startswith("#!") else 0o644

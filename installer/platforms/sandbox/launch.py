@@ -78,7 +78,7 @@ def boot(launch: Launch) -> str:
 rm -rf {shlex.quote(str(here / "work/work/incompat"))}
 mount -t overlay overlay -o {shlex.quote(layers + ",volatile")} {root} 2>/dev/null ||
     mount -t overlay overlay -o {shlex.quote(layers)} {root}
-export SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes SYSTEMD_NSPAWN_UNIFIED_HIERARCHY={int(launch.unified)}
+export SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes{" SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1" * launch.unified}
 exec {shlex.join(nspawn(launch))}
 """
 

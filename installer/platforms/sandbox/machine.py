@@ -19,6 +19,7 @@ from pathlib import Path
 
 from installer.errors import PlatformError
 from installer.platforms.sandbox import cgroups
+from installer.platforms.sandbox.content import LINKS
 from installer.platforms.sandbox.identity import Seed, login, seeds
 from installer.platforms.sandbox.keys import ensure_key
 from installer.platforms.sandbox.launch import Launch, data_directory, supervise
@@ -185,6 +186,10 @@ class Machine:
         )
         for seed in identity:
             self._place(seed)
+        for path, target in LINKS:
+            link = self.directory / "upper" / path.lstrip("/")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
         (self.directory / "made").write_text(f"{image}\n")
 
     def _place(self, seed: Seed) -> None:

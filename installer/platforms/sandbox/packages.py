@@ -85,17 +85,14 @@ def apt_words(image: Path, names: tuple[str, ...], archives: Path) -> tuple[str,
 
 
 def _index(work: Path) -> None:
-    """Write Packages; apt reads it over file: at once, uncompressed."""
+    """Write Packages, and Release, without which apt tries every compression there is."""
     (work / "partial").rmdir()
     (work / "lock").unlink(missing_ok=True)
-    with (work / "Packages").open("w") as index:
+    for kind, name in (("packages", "Packages"), ("release", "Release")):
         done = subprocess.run(
-            ("apt-ftparchive", "packages", "."),
-            cwd=work,
-            stdout=index,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
+            ("apt-ftparchive", kind, "."), cwd=work, capture_output=True, check=False
         )
-    if done.returncode:
-        raise PlatformError(f"{_WHAT}: apt-ftparchive failed: {done.stderr.strip()}")
+        if done.returncode:
+            last = done.stderr.decode(errors="replace").strip()
+            raise PlatformError(f"{_WHAT}: apt-ftparchive {kind} failed: {last}")
+        (work / name).write_bytes(done.stdout)
