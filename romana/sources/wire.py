@@ -43,6 +43,20 @@ class WireNamespace(msgspec.Struct):
     metadata: NamespaceMetadata
 
 
+class PodAnnotations(msgspec.Struct):
+    """The one annotation of a pod that is read: on the API's image of a static pod, the identity
+    under which the kubelet runs it, which is not the image's own uid.
+    """
+
+    mirror: str = msgspec.field(default="", name="kubernetes.io/config.mirror")
+
+
+class PodMetadata(Metadata):
+    """`metadata` of a pod."""
+
+    annotations: PodAnnotations | None = None
+
+
 class WirePort(msgspec.Struct):
     """One entry of a container's `ports`."""
 
@@ -84,7 +98,7 @@ class WirePodStatus(msgspec.Struct):
 class WirePod(msgspec.Struct):
     """v1 Pod."""
 
-    metadata: Metadata
+    metadata: PodMetadata
     spec: WirePodSpec = msgspec.field(default_factory=WirePodSpec)
     status: WirePodStatus = msgspec.field(default_factory=WirePodStatus)
 
@@ -170,7 +184,7 @@ def pod_of(wire: WirePod) -> Pod:
     return Pod(
         namespace=namespace,
         name=name,
-        uid=metadata.uid,
+        uid=(metadata.annotations and metadata.annotations.mirror) or metadata.uid,
         labels=shared_labels(metadata.labels),
         addresses=_pod_addresses(f"{namespace}/{name}", wire.status),
         node=sys.intern(spec.nodeName or ""),
