@@ -92,6 +92,10 @@ class Blocks:
         self._claimer = claimer
         self._turn = asyncio.Lock()
 
+    def configure(self, zone: str, layout: Layout) -> None:
+        """Take another layout for the claims to come; blocks that are held stay."""
+        self._zone, self._layout = zone, layout
+
     @property
     def versions(self) -> tuple[int, ...]:
         """The address families of the pod network."""

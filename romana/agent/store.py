@@ -52,6 +52,11 @@ class Store:
         """The objects that cannot be read."""
         return tuple(self._refused.values())
 
+    @property
+    def troubles(self) -> tuple[SourceError, ...]:
+        """The parts of the source that do not work now."""
+        return tuple(self._troubles.values())
+
     def replace(self, kind: Kind, objects: list[Object], invalid: list[InvalidObject]) -> None:
         """Take the whole list of one kind."""
         old = self._objects[kind.field]

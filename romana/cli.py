@@ -1,0 +1,244 @@
+"""The command `romana`: what the agent of this host knows and enforces."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from romana.version import VERSION
+
+SOCKET = "/run/romana/agent.sock"
+LIMIT_S = 30
+
+Values = dict[str, Any]
+
+
+class AgentUnavailable(click.ClickException):
+    """The agent does not answer, or refuses."""
+
+
+def ask(path: str, method: str, **parameters: object) -> Any:
+    """Ask the agent.
+
+    Args:
+        path: its socket.
+        method: what is asked; see docs/architecture.md.
+        parameters: of the question.
+
+    Raises:
+        AgentUnavailable: it does not answer, or says no; the message is one line.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(LIMIT_S)
+            connection.connect(path)
+            connection.sendall(
+                json.dumps({"method": method, "params": parameters}).encode() + b"\n"
+            )
+            with connection.makefile("rb") as stream:
+                answer = json.loads(stream.readline() or b'{"error": {"message": "no answer"}}')
+    except PermissionError as error:
+        raise AgentUnavailable(f"{path}: only root may ask the agent; try sudo") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        hint = "see `systemctl status romana-agent`"
+        raise AgentUnavailable(f"the agent is not running on {path}: {reason}; {hint}") from error
+    if "error" in answer:
+        fault = answer["error"]
+        details = f"; {fault['details']}" if fault.get("details") else ""
+        raise AgentUnavailable(f"{fault['message']}{details}")
+    return answer["result"]
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under their columns; whole, even where the terminal is narrow and output is
+    piped."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        shown.add_row(*(str(cell) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 500).print(shown)
+
+
+def asking(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that every question has besides its own."""
+    function = click.option(
+        "--socket", "path", default=SOCKET, show_default=True, help="The agent's socket."
+    )(function)
+    return click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")(
+        function
+    )
+
+
+def dump(answer: object) -> None:
+    """Print an answer as JSON."""
+    click.echo(json.dumps(answer, indent=2))
+
+
+@click.group(
+    epilog="Example: romana explain --from shop/frontend --to shop/backend --port 8080",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(VERSION, package_name="romana", message="romana %(version)s")
+def main() -> None:
+    """See what the network agent of this host knows and enforces."""
+
+
+@main.command(epilog="Example: romana status --json")
+@asking
+def status(path: str, as_json: bool) -> None:
+    """The agent as a whole: is it in touch, is everything in force."""
+    answer = ask(path, "status")
+    if as_json:
+        return dump(answer)
+    shown = {
+        "node": answer["node"],
+        "version": answer["version"],
+        "source": answer["source"],
+        "policies in force": "yes" if answer["enforced"] else answer["failure"] or "not yet",
+        "running for": f"{answer['uptime_s']} s",
+        "objects": ", ".join(f"{count} {kind}" for kind, count in answer["objects"].items()),
+        "endpoints": f"{answer['endpoints']}, judged by {answer['programs']} programs",
+        "blocks": ", ".join(answer["blocks"]) or "none",
+        "addresses free": ", ".join(
+            f"{free} {name}" for name, free in answer["free_addresses"].items()
+        ),
+    }
+    table(("", ""), tuple(shown.items()))
+    for problem in answer["problems"]:
+        click.echo(f"problem: {problem}", err=True)
+    return None
+
+
+@main.group()
+def policy() -> None:
+    """Policies as the agent understands them."""
+
+
+@policy.command("list", epilog="Example: romana policy list")
+@asking
+def policy_list(path: str, as_json: bool) -> None:
+    """All policies, and how many pods of this host each isolates."""
+    answer = ask(path, "policies")
+    if as_json:
+        return dump(answer)
+    rows = [
+        (each["name"], each["direction"], len(each["entries"]), len(each["pods_here"]))
+        for each in answer
+    ]
+    return table(("NAME", "DIRECTION", "RULES", "PODS HERE"), rows)
+
+
+@policy.command("show", epilog="Example: romana policy show kube.shop.backend.ingress")
+@click.argument("name")
+@asking
+def policy_show(name: str, path: str, as_json: bool) -> None:
+    """One policy in full. NAME is the Romana policy's, or NAMESPACE/NAME of the object it is made
+    from."""
+    answer = ask(path, "policies", name=name)
+    if as_json:
+        return dump(answer)
+    import yaml
+
+    return click.echo(yaml.safe_dump_all(answer, sort_keys=False, default_flow_style=None).rstrip())
+
+
+@main.group()
+def endpoint() -> None:
+    """Pods of this host."""
+
+
+@endpoint.command("list", epilog="Example: romana endpoint list")
+@asking
+def endpoint_list(path: str, as_json: bool) -> None:
+    """Pods of this host, their interfaces, and by what they are isolated."""
+    answer = ask(path, "endpoints")
+    if as_json:
+        return dump(answer)
+    rows = [
+        (
+            each["pod"],
+            ", ".join(each["addresses"]),
+            each["interface"],
+            _isolation(each["ingress"]),
+            _isolation(each["egress"]),
+        )
+        for each in answer
+    ]
+    return table(("POD", "ADDRESSES", "INTERFACE", "INGRESS", "EGRESS"), rows)
+
+
+def _isolation(judged: Values | None) -> str:
+    if judged is None:
+        return "open"
+    return ", ".join(judged["policies"]) or "closed"
+
+
+@main.group()
+def route() -> None:
+    """Routes of this host."""
+
+
+@route.command("list", epilog="Example: romana route list")
+@asking
+def route_list(path: str, as_json: bool) -> None:
+    """The routes that the agent keeps: to the pods of this host, and to the other hosts' blocks."""
+    answer = ask(path, "routes")
+    if as_json:
+        return dump(answer)
+    rows = [
+        (each["to"], each["via"] or "", each["interface"] or "", each["kind"]) for each in answer
+    ]
+    return table(("TO", "VIA", "INTERFACE", "KIND"), rows)
+
+
+@main.group()
+def block() -> None:
+    """Blocks of pod addresses."""
+
+
+@block.command("list", epilog="Example: romana block list")
+@asking
+def block_list(path: str, as_json: bool) -> None:
+    """Which node holds which block, and what is free in this host's."""
+    answer = ask(path, "blocks")
+    if as_json:
+        return dump(answer)
+    rows = [
+        (each["block"], each["node"], "" if each["free"] is None else each["free"])
+        for each in answer
+    ]
+    return table(("BLOCK", "NODE", "FREE"), rows)
+
+
+@main.command(epilog="Example: romana explain --from shop/frontend --to shop/backend --port http")
+@click.option("--from", "source", required=True, help="NAMESPACE/POD or an address.")
+@click.option("--to", "destination", required=True, help="NAMESPACE/POD or an address.")
+@click.option(
+    "--port", default="0", show_default=True, help="The destination's port: a number, or its name."
+)
+@click.option(
+    "--protocol", default="TCP", show_default=True, type=click.Choice(("TCP", "UDP", "SCTP"), False)
+)
+@asking
+def explain(
+    source: str, destination: str, port: str, protocol: str, path: str, as_json: bool
+) -> None:
+    """Why a connection passes, or what stops it: by policy and rule, for both sides."""
+    number = int(port) if port.isdigit() else port
+    parameters = {"from": source, "to": destination, "port": number, "protocol": protocol}
+    answer = ask(path, "explain", **parameters)
+    if as_json:
+        return dump(answer)
+    return click.echo("\n".join(answer["lines"]))
+
+
+if __name__ == "__main__":
+    main()
