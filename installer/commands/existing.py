@@ -60,7 +60,7 @@ def ssh(wish: Wish, name: str, command: tuple[str, ...]) -> NoReturn:
     platform = platforms.of(cluster)
     cluster = platform.attach(cluster)
     words = [*platform.inside(cluster), *openssh(cluster, name), *command]
-    os.execvp(words[0], words)  # noqa: S606: no shell is the point
+    os.execvp(words[0], words)  # noqa: S606 (no shell: that is the point)
 
 
 def openssh(cluster: Cluster, name: str) -> list[str]:

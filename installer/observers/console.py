@@ -147,9 +147,8 @@ class Console:
             (change, "dim"),
             (word, COLOURS[event.outcome]),
         )
-        if event.reason:
-            self.line(*((f"    {line}\n", "") for line in event.reason.splitlines()[:-1]))
-            self.line(f"    {event.reason.splitlines()[-1]}")
+        for line in event.reason.splitlines():
+            self.line(f"    {line}")
         if self._diff and event.diff:
             for text in event.diff.splitlines():
                 self.line((f"    {text}", _diff_colour(text)))

@@ -47,7 +47,8 @@ class Sysctl:
             'echo "file $sum"\n'
             f"for key in {keys}; do\n"
             'path=/proc/sys/$(echo "$key" | tr . /)\n'
-            'read -r value <"$path" 2>/dev/null || value=absent\n'
+            # Not `read`: a shell reads a letter at a time, and such a file ends after the first.
+            'value=$(cat "$path" 2>/dev/null) || value=absent\n'
             'echo "$key $value"\ndone\n'
         )
 

@@ -40,10 +40,12 @@ class User:
         wanted, there = f"{self.home}:{self.shell}", seen.strip()
         if there == wanted:
             return None
-        options = f"--home-dir {quote(self.home)} --shell {quote(self.shell)} {quote(self.name)}"
+        name, home, shell = quote(self.name), quote(self.home), quote(self.shell)
+        # Asked again: a package of the same run may have made the user since it was probed.
         repair = (
-            f"useradd --system --user-group --no-create-home {options}\n"
-            if there == "absent"
-            else f"usermod {options.replace('--home-dir', '--home')}\n"
+            f"if getent passwd {name} >/dev/null; then\n"
+            f"usermod --home {home} --shell {shell} {name}\nelse\n"
+            "useradd --system --user-group --no-create-home "
+            f"--home-dir {home} --shell {shell} {name}\nfi\n"
         )
         return Change(before=there, after=wanted, repair=repair)
