@@ -23,12 +23,13 @@ def base(target: Target) -> Iterator[Resource]:
     only what belongs to its own network is set there."""
     if target.cluster.package_repository:
         yield File("/etc/apt/sources.list.d/romana.list", target.cluster.package_repository + "\n")
+    if target.host.is_controller:
+        # Before the package, which makes the same user where it finds none.
+        yield User("etcd", home="/var/lib/etcd")
     yield Package(packages(target))
     if not target.facts.container:
         yield Module("romana", MODULES)
     yield Sysctl("romana", _FORWARDING if target.facts.container else _FORWARDING + _WATCHES)
-    if target.host.is_controller:
-        yield User("etcd", home="/var/lib/etcd/")
 
 
 def packages(target: Target) -> tuple[str, ...]:

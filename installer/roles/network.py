@@ -60,6 +60,7 @@ def network(target: Target) -> Iterator[Resource]:
         init=of(target.facts),
         description="Romana agent: routes, addresses and policies of this host",
         command=(f"{CURRENT}/bin/romana-agent",),
+        type="notify",
         # The kernel is in order before the kubelet starts a pod.
         before=("kubelet.service",),
         limits=(("NOFILE", "1048576"),),
