@@ -12,6 +12,7 @@ from installer import artifacts, pki
 from installer.artifacts.choice import choose, record
 from installer.artifacts.download import Site
 from installer.cluster import Cluster, Host
+from installer.commands.adopting import adopt_lost
 from installer.engine.parallel import over_hosts
 from installer.engine.plan import Plan, probe_all, wanted
 from installer.errors import HostError, PreflightError, Unreachable
@@ -87,6 +88,7 @@ def prepare(
         architecture=_architecture(facts),
         emit=emit,
     )
+    adopt_lost(cluster, sessions, emit)
     credentials = pki.ensure(cluster)
     targets = [
         Target(

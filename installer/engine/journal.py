@@ -84,7 +84,7 @@ class Journal:
             passed = entry.roles
             if self._role and self._role not in self._failed_roles:
                 passed = (*passed, self._role)
-            self._role = event.role
+            self._role = event.role if event.hosts else ""
             stopped_in = entry.role if entry.reason else event.role
             self._write(replace(entry, role=stopped_in, roles=passed))
         elif isinstance(event, ResourceResult | RoleFinished):

@@ -144,6 +144,13 @@ def _open(host: Host, known_hosts: Path, gateway: Fabric | None, timeout_s: floa
     if host.ssh.key is not None:
         kwargs["key_filename"] = str(host.ssh.key)
     with _as_unreachable(host):
+        if host.ssh.key is not None and not host.ssh.key.exists():
+            raise Unreachable(
+                host.name,
+                f"{host.name}: the key to log in with is missing: {host.ssh.key}",
+                "put it back, or name another in the inventory; hosts of a sandbox get a new one "
+                "when it is installed again",
+            )
         if gateway is None:
             kwargs["sock"] = _socket(host, timeout_s)
         config = Config(overrides={"load_ssh_configs": False})  # type: ignore[no-untyped-call]

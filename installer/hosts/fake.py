@@ -3,8 +3,7 @@ below the directory.
 
 For tests of everything above a session. Paths below /etc, /opt, /run, /srv, /usr, /var and /lib in
 scripts are rewritten; files that scripts carry are not. Programs in the directory `bin` come first
-on PATH: a test puts its init system and package tools there. `cut_after` ends a script as a lost
-connection would.
+on PATH: a test puts its init system and package tools there.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from installer.errors import CommandFailed, Unreachable
@@ -23,6 +22,11 @@ from installer.resources.base import Payload
 _PATHS = re.compile(
     r"(?<![\w/.$}*-])/(etc|opt|run|srv|usr/sbin|usr/local|var|lib/modules|proc/sys)(?=/)"
 )
+
+
+Cut = Callable[[str], str | None]
+"""Told a script that is about to run: the part of it that still runs before the connection is
+lost, or None for all."""
 
 
 class FakeHost:
@@ -38,7 +42,7 @@ class FakeHost:
         self.root = root
         self.scripts: list[str] = []
         self.reachable = True
-        self.cut_after: int | None = None
+        self.cut: Cut | None = None
         for name in ("bin", "etc", "var/tmp", "run"):
             (root / name).mkdir(parents=True, exist_ok=True)
 
@@ -69,17 +73,18 @@ class FakeHost:
         if not self.reachable:
             raise Unreachable(self.host, f"{self.host}: the connection was lost")
         self.scripts.append(script)
+        rest = self.cut(script) if self.cut is not None else None
         with tempfile.TemporaryDirectory(dir=self.root / "var/tmp") as directory:
             for file in files:
                 place = Path(directory, file.name)
                 place.parent.mkdir(exist_ok=True)
                 place.write_bytes(_bytes(file))
-            output = self._execute(script, directory, timeout_s)
-        for line in output.stdout.splitlines() if on_line else ():
-            assert on_line is not None
-            on_line(line)
-        if self.cut_after is not None and files:
+            output = self._execute(script if rest is None else rest, directory, timeout_s)
+        if rest is not None:
             raise Unreachable(self.host, f"{self.host}: the connection was lost")
+        if on_line is not None:
+            for line in output.stdout.splitlines():
+                on_line(line)
         return output
 
     def close(self) -> None:
@@ -87,7 +92,7 @@ class FakeHost:
 
     def _execute(self, script: str, directory: str, timeout_s: float) -> Output:
         rewritten = _PATHS.sub(lambda match: f"{self.root}/{match[1]}", script)
-        Path(directory, "script").write_text(self._traced(rewritten))
+        Path(directory, "script").write_text(rewritten)
         # Where the tests do not run as root, root of a user namespace may own files as well.
         become_root = [] if os.geteuid() == 0 else ["unshare", "--map-root-user"]
         try:
@@ -109,29 +114,6 @@ class FakeHost:
             stdout=done.stdout.replace(str(self.root), ""),
             stderr=done.stderr.replace(str(self.root), ""),
         )
-
-    def _traced(self, script: str) -> str:
-        """The script, cut after some of its commands if so asked: each line that ends a command
-        counts."""
-        if self.cut_after is None:
-            return script
-        lines = script.splitlines()
-        whole = len(lines)
-        for length in range(min(self.cut_after, whole), 0, -1):
-            text = "\n".join(lines[:length])
-            for closing in ("", "\n)", "\nfi", "\nfi\n)", "\ndone\n)", "\n}\n)"):
-                if _parses(text + closing):
-                    return f"{text}{closing}\nexit 0\n"
-        return "exit 0\n"
-
-
-def _parses(script: str) -> bool:
-    return (
-        subprocess.run(
-            ["sh", "-n"], input=script, text=True, capture_output=True, check=False
-        ).returncode
-        == 0
-    )
 
 
 def _bytes(file: Payload) -> bytes:

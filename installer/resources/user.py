@@ -37,7 +37,7 @@ class User:
 
     def compare(self, seen: str, changing: Collection[str]) -> Change | None:
         """Created, or home and shell set."""
-        wanted, there = f"{self.home}:{self.shell}", seen.strip()
+        wanted, there = f"{self.home}:{self.shell}", seen.strip().replace("/:", ":")
         if there == wanted:
             return None
         name, home, shell = quote(self.name), quote(self.home), quote(self.shell)
