@@ -18,6 +18,7 @@ class Distribution:
     """A release of Debian or Ubuntu. `mirror` is the archive that this machine's apt uses."""
 
     id: str
+    version: str
     codename: str
     mirror: str
     components: tuple[str, ...]
@@ -47,6 +48,7 @@ def read_distribution() -> Distribution:
     architecture = output(("dpkg", "--print-architecture"), what=_WHAT).strip()
     return Distribution(
         id=identity,
+        version=release.get("VERSION_ID", ""),
         codename=codename,
         mirror=mirror,
         components=components,

@@ -31,6 +31,8 @@ BINDS = ("/var/lib/containerd", "/var/lib/etcd", "/var/lib/kubelet")
 and etcd is to feel a real fsync."""
 
 BOOT_LIMIT_S = 60.0
+ANSWER_LIMIT_S = 5.0
+"""For a host that runs already."""
 STOP_LIMIT_S = 20.0
 _POLL_S = 0.05
 _MODULES = Path("/lib/modules")
@@ -96,9 +98,11 @@ class Machine:
         if not self.exists:
             self._make(image, user_public)
         self._place(login(user_public))
-        if not self.running:
+        if self.running:
+            self.await_ssh(ANSWER_LIMIT_S)
+        else:
             self.start(packages)
-        self.await_ssh()
+            self.await_ssh()
 
     def start(self, packages: Path) -> None:
         """Boot it, in a session of its own that outlives this process; what was left of an earlier

@@ -14,17 +14,19 @@ needs the lab's network is started by `Sandbox.inside(cluster)`, for instance Op
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from installer import releases
 from installer.cluster import Cluster, Host
 from installer.errors import PlatformError
 from installer.events import Emit, Notice, Progress
 from installer.platforms.sandbox import leftovers, preconditions, publish
 from installer.platforms.sandbox.content import APT_SOURCE
-from installer.platforms.sandbox.distribution import read_distribution
+from installer.platforms.sandbox.distribution import Distribution, read_distribution
 from installer.platforms.sandbox.image import ensure_image, image_path
 from installer.platforms.sandbox.keys import ensure_key
 from installer.platforms.sandbox.leftovers import HOSTS, prefix_of
@@ -36,22 +38,16 @@ from romana.lab.namespaces import Lab
 
 T = TypeVar("T")
 
-HOST_PACKAGES = (
-    "conntrack", "containerd", "containernetworking-plugins", "ebtables", "etcd-client",
-    "etcd-server", "ethtool", "ipset", "iptables", "nftables", "runc", "socat",
-)  # fmt: skip
-"""What roles install, until they say so themselves."""
-
 
 class Sandbox:
     """Hosts on this machine.
 
     Args:
-        packages: what roles will install on hosts; it is made available to them.
+        extra_packages: available to hosts beside what roles install there.
     """
 
-    def __init__(self, packages: tuple[str, ...] = HOST_PACKAGES) -> None:
-        self._packages = packages
+    def __init__(self, extra_packages: tuple[str, ...] = ()) -> None:
+        self._extra = extra_packages
 
     def plan(self, cluster: Cluster) -> tuple[str, ...]:
         """What `provision` would do."""
@@ -62,7 +58,7 @@ class Sandbox:
             lines.append(f"install on this machine: {' '.join(lack)}")
         if not image.exists():
             lines.append(f"make the base root file system {distribution.label}")
-        if not packages_path(image, self._packages).exists():
+        if not packages_path(image, self._packages(distribution)).exists():
             lines.append("fetch the packages that hosts will install")
         for host in cluster.hosts:
             machine = self._machine(cluster, host)
@@ -80,23 +76,16 @@ class Sandbox:
     def provision(self, cluster: Cluster, emit: Emit) -> Cluster:
         """Make, start and repair hosts, all at once; SSH answers when it returns."""
         preconditions.require(emit)
-        image = ensure_image(read_distribution(), emit)
-        packages = ensure_packages(image, self._packages, emit)
+        distribution = read_distribution()
+        names = self._packages(distribution)
+        image = ensure_image(distribution, emit)
+        packages = ensure_packages(image, names, emit)
         user = ensure_key(self._key(cluster))
         ensure_storage(HOSTS / cluster.name)
         _translated(self._lab(cluster).ensure)
         self._note_strangers(cluster, emit)
-        what, total = f"start {len(cluster.hosts)} hosts", len(cluster.hosts)
-        emit(Progress(what=what, done=0, total=total, unit="hosts"))
-        with ThreadPoolExecutor(max_workers=16) as pool:
-            machines = [self._machine(cluster, host) for host in cluster.hosts]
-            tasks = [
-                pool.submit(_translated, lambda m=machine: m.ensure(image, packages, user))
-                for machine in machines
-            ]
-            for done, task in enumerate(tasks, start=1):
-                task.result()
-                emit(Progress(what=what, done=done, total=total, unit="hosts"))
+        machines = [self._machine(cluster, host) for host in cluster.hosts]
+        _start(machines, lambda machine: machine.ensure(image, packages, user), emit)
         return self.attach(cluster)
 
     def publish(self, cluster: Cluster) -> str:
@@ -128,7 +117,8 @@ class Sandbox:
             orderly: let its init stop everything; otherwise the plug is pulled.
         """
         machine = self.machine(cluster, name)
-        packages = packages_path(image_path(read_distribution()), self._packages)
+        distribution = read_distribution()
+        packages = packages_path(image_path(distribution), self._packages(distribution))
         _translated(lambda: machine.reboot(packages, orderly=orderly))
 
     def machine(self, cluster: Cluster, name: str) -> Machine:
@@ -146,6 +136,16 @@ class Sandbox:
     def inside(self, cluster: Cluster) -> tuple[str, ...]:
         """The words before a command that is to run with the lab's network."""
         return self._lab(cluster).command()
+
+    def _packages(self, distribution: Distribution) -> tuple[str, ...]:
+        """All that roles install on hosts like this machine, whatever a host is for."""
+        names = releases.distribution(distribution.id, distribution.version)
+        if names is None:
+            raise PlatformError(
+                f"hosts cannot be {distribution.id} {distribution.version} like this machine",
+                f"the installer knows {', '.join(releases.known_distributions())}",
+            )
+        return (*names.base, *names.runtime, *names.etcd, *self._extra)
 
     def _attached(self, cluster: Cluster, host: Host) -> Host:
         machine = self._machine(cluster, host)
@@ -184,6 +184,30 @@ class Sandbox:
 
     def _key(self, cluster: Cluster) -> Path:
         return self._state(cluster) / "id_ed25519"
+
+
+def _start(machines: list[Machine], ensure: Callable[[Machine], None], emit: Emit) -> None:
+    """Bring all hosts up at once. One that does not come is a warning: the engine will report it
+    unreachable, and the others go on.
+
+    Raises:
+        PlatformError: no host came up.
+    """
+    what, total = f"start {len(machines)} hosts", len(machines)
+    emit(Progress(what=what, done=0, total=total, unit="hosts"))
+    errors = []
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        tasks = [pool.submit(_translated, partial(ensure, machine)) for machine in machines]
+        for done, task in enumerate(as_completed(tasks), start=1):
+            error = task.exception()
+            if isinstance(error, PlatformError):
+                errors.append(error)
+                emit(Notice(text=error.message, level="warning"))
+            elif error is not None:
+                raise error
+            emit(Progress(what=what, done=done, total=total, unit="hosts"))
+    if len(errors) == total:
+        raise errors[0]
 
 
 def _translated(work: Callable[[], T]) -> T:

@@ -23,6 +23,12 @@ TOOLS = {
 """Programs, and the Debian package that has them."""
 
 
+INOTIFY_INSTANCES = 1024
+"""Each systemd, containerd, kubelet and agent takes some, all out of this kernel's one limit per
+user, which is 128 by default: two clusters exhaust it."""
+_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lack:
     """What is missing. `packages` can be installed; `faults` are for the operator, a line each."""
@@ -51,12 +57,18 @@ def require(emit: Emit) -> None:
     lack = lacking()
     if lack.faults:
         raise PlatformError(f"the sandbox cannot run here: {'; '.join(lack.faults)}")
-    if not lack.packages:
-        return
-    emit(Notice(text=f"installing on this machine: {' '.join(lack.packages)}"))
+    if lack.packages:
+        _install(lack.packages, emit)
+    if int(_INOTIFY.read_text()) < INOTIFY_INSTANCES:
+        emit(Notice(text=f"fs.inotify.max_user_instances = {INOTIFY_INSTANCES}, until reboot"))
+        _INOTIFY.write_text(str(INOTIFY_INSTANCES))
+
+
+def _install(packages: tuple[str, ...], emit: Emit) -> None:
+    emit(Notice(text=f"installing on this machine: {' '.join(packages)}"))
     what = "install what the sandbox needs"
     output(("apt-get", "-q", "update"), what=what)
-    words = ("apt-get", "-q", "-y", "--no-install-recommends", "install", *lack.packages)
+    words = ("apt-get", "-q", "-y", "--no-install-recommends", "install", *packages)
     output(("env", "DEBIAN_FRONTEND=noninteractive", *words), what=what)
 
 
