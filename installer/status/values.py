@@ -1,0 +1,133 @@
+"""The state of a cluster as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+EXPIRY_WARNING_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """One service of a host. `state` is the init system's word; `age_s`, how long it has been in
+    it, None where unknown."""
+
+    name: str
+    state: str
+    enabled: bool
+    restarts: int = 0
+    age_s: float | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it runs and will after a reboot."""
+        return self.state == "active" and self.enabled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateStatus:
+    """A certificate as it lies on a host."""
+
+    path: str
+    subject: str
+    ends: datetime
+
+    def days(self, now: datetime) -> int:
+        """Whole days until it ends; negative once it has."""
+        return (self.ends - now).days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStatus:
+    """What `romana status` says on a host; `problem` is empty where all is well."""
+
+    version: str = ""
+    endpoints: int = 0
+    programs: int = 0
+    blocks: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostStatus:
+    """One host. Where `problem` says that it cannot be reached, all else is empty."""
+
+    name: str
+    address: str
+    groups: tuple[str, ...]
+    problem: str = ""
+    os: str = ""
+    kernel: str = ""
+    uptime_s: float = 0
+    services: tuple[ServiceStatus, ...] = ()
+    certificates: tuple[CertificateStatus, ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+    agent: AgentStatus | None = None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it answered."""
+        return not self.problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """One node as the API server has it. `reason` says why it is not ready."""
+
+    name: str
+    ready: bool
+    reason: str
+    schedulable: bool
+    kubelet: str
+    runtime: str
+    pods: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStatus:
+    """A cluster at the moment `at`. `api_problem` says why the API server has not answered."""
+
+    name: str
+    at: datetime
+    api: str
+    kubernetes: str
+    api_problem: str
+    hosts: tuple[HostStatus, ...]
+    nodes: tuple[NodeStatus, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All that is not as it should be, a line each."""
+        return tuple(self._problems())
+
+    def _problems(self) -> Iterator[str]:
+        if self.api_problem:
+            yield self.api_problem
+        for host in self.hosts:
+            yield from _of_host(host, self.at)
+        for node in self.nodes:
+            if not node.ready:
+                yield f"node {node.name}: not ready: {node.reason}"
+        missing = {host.name for host in self.hosts} - {node.name for node in self.nodes}
+        if not self.api_problem:
+            yield from (f"{name}: has not joined the cluster" for name in sorted(missing))
+
+
+def _of_host(host: HostStatus, now: datetime) -> Iterator[str]:
+    if not host.reachable:
+        yield f"{host.name}: {host.problem}"
+        return
+    for service in host.services:
+        if not service.healthy:
+            what = "does not start at boot" if service.state == "active" else f"is {service.state}"
+            yield f"{host.name}: service {service.name} {what}"
+    for certificate in host.certificates:
+        days = certificate.days(now)
+        if days < EXPIRY_WARNING_DAYS:
+            when = "has ended" if days < 0 else f"ends in {days} days"
+            yield f"{host.name}: certificate {certificate.path} {when}"
+    agent = host.agent.problem if host.agent else "does not answer"
+    if agent:
+        yield f"{host.name}: romana-agent: {agent}"
