@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from romana.lab.namespaces import Namespace, join
+from romana.lab.joining import join
+from romana.lab.namespaces import Namespace
 
 MODULE = "romana.lab.forward"
 CONNECT_LIMIT_S = 10.0

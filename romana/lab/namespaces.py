@@ -11,21 +11,20 @@
             link.sendall(b"x")
         one.inside(some_function)                    # anything else, in a thread that has joined
 
-`with` removes what an earlier, killed run left under the same prefix, and tears down on every way
-out. Without `with`, `ensure()` and `host()` converge (they repair what is missing), and the lab
-outlives the process until `remove()`. Links are made from within (`ip -n LAB link add ... peer ...
-netns HOST`): there is no link to the root namespace, and no way out.
+`with` waits until no other process has the lab, removes what a killed run left under the prefix,
+and tears down on every way out. Without it, `ensure()` and `host()` converge, and the lab outlives
+the process until `remove()`. Links are made from within (`ip -n LAB link add ... netns HOST`): there
+is no link to the root namespace, and no way out.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -34,18 +33,14 @@ from types import TracebackType
 from typing import IO, TypeVar
 
 from romana.lab.command import LabError, execute, failure, ip
-from romana.lab.naming import HOSTS, Segment, check_prefix, interface_name, member
+from romana.lab.exclusive import hold
+from romana.lab.joining import apply_settings, join
+from romana.lab.naming import HOSTS, Segment, check_prefix, hardware_address, interface_name, member
 
 T = TypeVar("T")
 
 NETNS = Path("/run/netns")
-CLONE_NEWNET = 0x40000000
 UPLINK = "eth0"
-_SETTINGS = {
-    "net/ipv4/ip_forward": "1",
-    # Duplicate address detection would hold a link-local IPv6 address back for a second.
-    "net/ipv6/conf/default/accept_dad": "0",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +69,7 @@ class Namespace:
         self.path.unlink(missing_ok=True)
         ip("netns", "add", self.name)
         self.ip("link", "set", "lo", "up")
-        self.inside(_apply_settings)
+        self.inside(apply_settings)
 
     def delete(self) -> None:
         """Remove its name; it goes with the last process and socket in it. Absent is fine."""
@@ -207,13 +202,14 @@ class Lab(Namespace):
         hosts: network of the default segment; the bridge has its first address.
     """
 
-    __slots__ = ("_default",)
+    __slots__ = ("_default", "_mark")
 
     def __init__(self, prefix: str, hosts: IPv4Network = HOSTS) -> None:
         super().__init__(check_prefix(prefix))
         object.__setattr__(self, "_default", Segment(name="default", network=hosts))
 
     _default: Segment
+    _mark: socket
 
     @property
     def default(self) -> Segment:
@@ -268,7 +264,8 @@ class Lab(Namespace):
         port = interface_name("v", name)
         if UPLINK not in host.links():
             self._drop(port)
-            self.ip("link", "add", port, "type", "veth", "peer", "name", UPLINK, "netns", host.name)
+            far = ("name", UPLINK, "address", hardware_address(host.name), "netns", host.name)
+            self.ip("link", "add", port, "type", "veth", "peer", *far)
         self.ip("link", "set", port, "master", where.bridge, "up")
         host.ip("address", "replace", str(wanted), "dev", UPLINK)
         host.ip("link", "set", UPLINK, "up")
@@ -276,13 +273,10 @@ class Lab(Namespace):
         return host
 
     def _drop(self, port: str) -> None:
-        """Remove a bridge's port; the kernel may be at it already, with a deleted namespace."""
-        if port in self.links():
-            try:
+        """Remove a bridge's port, unless the kernel does at this moment, with its namespace."""
+        while port in self.links():
+            with suppress(LabError):
                 self.ip("link", "del", port)
-            except LabError:
-                if port in self.links():
-                    raise
 
     def remove(self) -> None:
         """End every process in the lab's namespaces, and remove them all. Absent is fine."""
@@ -291,11 +285,12 @@ class Lab(Namespace):
         remove(self.name)
 
     def __enter__(self) -> Lab:
-        self.remove()
+        object.__setattr__(self, "_mark", hold(self.name))
         try:
+            self.remove()
             return self.ensure()
         except BaseException:
-            self.remove()
+            self.__exit__(None, None, None)
             raise
 
     def __exit__(
@@ -304,31 +299,7 @@ class Lab(Namespace):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.remove()
-
-
-def join(path: Path) -> None:
-    """Move the calling thread, for good, into the network namespace at `path`.
-
-    Raises:
-        OSError: it is not there, or this process lacks CAP_SYS_ADMIN.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        # os.setns came with Python 3.12.
-        if _libc.setns(descriptor, CLONE_NEWNET) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(path))
-    finally:
-        os.close(descriptor)
-
-
-def _apply_settings() -> None:
-    """Set what `_SETTINGS` says; /proc/sys/net shows the calling thread's namespace."""
-    for name, value in _SETTINGS.items():
-        setting = Path("/proc/sys", name)
-        if setting.exists():
-            setting.write_text(value)
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
+        try:
+            self.remove()
+        finally:
+            self._mark.close()

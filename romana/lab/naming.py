@@ -93,3 +93,11 @@ def interface_name(kind: str, name: str) -> str:
         return plain
     digest = hashlib.blake2s(name.encode(), digest_size=3).hexdigest()
     return f"{kind}-{name[:6].replace('/', '-')}~{digest}"
+
+
+def hardware_address(namespace: str) -> str:
+    """The link-layer address of a host's uplink: the same in every life of the host, as a real
+    network card's is, so that its neighbours' caches stay right when it boots again. Locally
+    administered (IEEE 802, second bit of the first octet)."""
+    digest = hashlib.blake2s(namespace.encode(), digest_size=5).digest()
+    return ":".join(f"{octet:02x}" for octet in (0x02, *digest))

@@ -11,6 +11,7 @@ from romana.lab.naming import (
     Segment,
     belongs,
     check_prefix,
+    hardware_address,
     interface_name,
     member,
 )
@@ -60,3 +61,11 @@ def test_segment():
     assert str(segment.gateway) == "198.18.0.1/24"
     assert str(segment.interface("198.18.0.11")) == "198.18.0.11/24"
     assert segment.bridge == "b-default"
+
+
+@given(NAMES)
+def test_hardware_address_is_stable_unicast_and_local(name):
+    address = hardware_address(name)
+    assert address == hardware_address(name)
+    assert len(address) == 17
+    assert int(address[:2], 16) & 3 == 2
