@@ -1,0 +1,172 @@
+"""Writes a Ruleset to the kernel, and reads it back: the only place that runs nft. It names no
+table but our own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping
+
+from romana.dataplane.commands import run
+from romana.dataplane.errors import CommandError, RulesetError
+from romana.dataplane.listing import Difference, Listing, compare, parse_counters, parse_listing
+from romana.dataplane.netlink import RulesetChanged
+from romana.dataplane.ruleset import TABLE, Ruleset, creation, difference, removal, replacement
+
+ATTEMPTS = 3
+PAUSE_S = 0.2
+COMMIT_TIMEOUT_S = 60.0
+ABSENT = "No such file or directory"
+"""What nft says of a table that does not exist."""
+
+log = logging.getLogger(__name__)
+
+
+class Backend:
+    """The table of this host (of the network namespace that the process is in).
+
+    Its methods may be called by several tasks at once; they take turns.
+    """
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._committed: Ruleset | None = None
+        self._writers: deque[int] = deque(maxlen=64)
+        self._printed: tuple[Ruleset, Listing] | None = None
+
+    async def apply(self, wanted: Ruleset) -> bool:
+        """Make the kernel hold a table, as a difference to the one that was committed last; the
+        first time, and whenever that fails, by replacing it as a whole. Either is one transaction.
+
+        Returns:
+            Whether anything had to be written.
+
+        Raises:
+            RulesetError: refused, several times; what was in force before still is.
+        """
+        async with self._turn:
+            if self._committed is not None:
+                change = difference(self._committed, wanted)
+                if not change:
+                    return False
+                try:
+                    await self._commit(change, wanted)
+                except CommandError as error:
+                    log.warning(
+                        "the table is not as it was left; replacing it",
+                        extra={"reason": str(error)},
+                    )
+                else:
+                    return True
+            await self._replace(wanted)
+            return True
+
+    async def replace(self, wanted: Ruleset) -> None:
+        """Make the kernel hold a table, whatever it holds now, in one transaction: the repair of
+        drift.
+
+        Raises:
+            RulesetError: refused, several times; what was in force before still is.
+        """
+        async with self._turn:
+            await self._replace(wanted)
+
+    async def remove(self) -> None:
+        """Remove the table: nothing is judged any more.
+
+        Raises:
+            RulesetError: refused.
+        """
+        async with self._turn:
+            try:
+                await self._commit(removal(), None)
+            except CommandError as error:
+                raise RulesetError(f"table {TABLE} cannot be removed: {error}") from error
+
+    async def read_back(self) -> Listing | None:
+        """What the kernel holds now; None where the table does not exist.
+
+        Raises:
+            RulesetError: it cannot be read.
+        """
+        async with self._turn:
+            return await self._read()
+
+    async def drift(self, wanted: Ruleset) -> tuple[Difference, ...]:
+        """What differs in the kernel from a table; nothing where all is well. Elements are compared
+        one by one, rules as nft prints them: what is wanted is loaded, without elements, into a
+        network namespace made for it.
+
+        Raises:
+            RulesetError: it cannot be read.
+        """
+        async with self._turn:
+            return compare(wanted, await self._expected(wanted.structure()), await self._read())
+
+    async def counters(self) -> Mapping[str, int]:
+        """Packets dropped so far, by counter name (see `nftables.COUNTERS`). They begin at 0 again
+        when the table is replaced as a whole.
+
+        Raises:
+            RulesetError: they cannot be read.
+        """
+        try:
+            return parse_counters(
+                await run("nft", "-j", "list", "counters", "table", *TABLE.split())
+            )
+        except CommandError as error:
+            raise RulesetError(f"the counters of table {TABLE} cannot be read: {error}") from error
+
+    def own(self, change: RulesetChanged) -> bool:
+        """Whether a change that the kernel reported was written by this backend."""
+        return change.port in self._writers
+
+    async def _replace(self, wanted: Ruleset) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await self._commit(replacement(wanted), wanted)
+            except CommandError as error:
+                if attempt == ATTEMPTS:
+                    raise RulesetError(
+                        f"nftables refused table {TABLE} {attempt} times: {error}"
+                    ) from error
+                log.warning(
+                    "nftables refused the table; trying again", extra={"reason": str(error)}
+                )
+                await asyncio.sleep(PAUSE_S * attempt)
+            else:
+                return
+
+    async def _commit(self, transaction: str, result: Ruleset | None) -> None:
+        """Give a transaction to nft. A failure leaves the kernel as it was, but what that was is
+        then in doubt."""
+        self._committed = None
+        await run(
+            "nft",
+            "-f",
+            "-",
+            text=transaction,
+            timeout_s=COMMIT_TIMEOUT_S,
+            started=self._writers.append,
+        )
+        self._committed = result
+
+    async def _read(self) -> Listing | None:
+        try:
+            return parse_listing(await run("nft", "-j", "-n", "list", "table", *TABLE.split()))
+        except CommandError as error:
+            if ABSENT in error.output:
+                return None
+            raise RulesetError(f"table {TABLE} cannot be read: {error}") from error
+
+    async def _expected(self, structure: Ruleset) -> Listing:
+        """How this nft prints a table on this kernel."""
+        if self._printed is None or self._printed[0] != structure:
+            command = ("unshare", "--net", "nft", "-j", "-n", "-e", "-f", "-")
+            try:
+                output = await run(*command, text=creation(structure))
+            except CommandError as error:
+                raise RulesetError(f"table {TABLE} cannot be printed: {error}") from error
+            self._printed = (structure, parse_listing(output))
+        return self._printed[1]

@@ -1,0 +1,248 @@
+"""Live connections, from the kernel's conntrack table: those that concern given addresses, and the
+end of exactly those that are no longer admitted. Speaks netlink (ctnetlink): the conntrack tool
+cannot delete an entry by its identity, and takes a process for each.
+
+Layout: linux/netfilter/nfnetlink_conntrack.h.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import re
+import socket
+import struct
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from romana.dataplane.errors import NetlinkError
+from romana.dataplane.messages import (
+    ACK,
+    DONE,
+    DUMP,
+    ERROR,
+    NESTED,
+    REQUEST,
+    Message,
+    attribute,
+    attributes,
+    message,
+    messages,
+)
+from romana.objects import Address
+from romana.policy.admission import Flow
+
+NETFILTER = 12
+GET, DELETE = 0x101, 0x102
+ORIGINAL, REPLY, IDENTITY, ZONE = 1, 2, 12, 18
+TUPLE_ADDRESSES, TUPLE_PROTOCOL = 1, 2
+SOURCE4, DESTINATION4, SOURCE6, DESTINATION6 = 1, 2, 3, 4
+PROTOCOL_NUMBER, SOURCE_PORT, DESTINATION_PORT = 1, 2, 3
+
+TIMEOUT_S = 20.0
+DATAGRAM_BYTES = 2**18
+BATCH = 64
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """An entry of the conntrack table.
+
+    Args:
+        flow: its first packet after destination NAT.
+        source_port: the port it came from; 0 where the protocol has none.
+        target: the destination before NAT.
+        target_port: its port before NAT.
+        key: the kernel's own encoding of what identifies the entry.
+    """
+
+    flow: Flow
+    source_port: int
+    target: Address
+    target_port: int
+    key: bytes
+
+    def __str__(self) -> str:
+        """In a few words."""
+        flow = self.flow
+        via = f" (by {self.target}:{self.target_port})" if self.target != flow.destination else ""
+        source, destination = f"{flow.source}:{self.source_port}", f"{flow.destination}:{flow.port}"
+        return f"protocol {flow.protocol} {source} -> {destination}{via}"
+
+
+async def live(addresses: Collection[Address]) -> tuple[Connection, ...]:
+    """The live connections from or to the addresses, whichever side opened them, before or after
+    NAT.
+
+    Args:
+        addresses: of this host's pods, mostly.
+
+    Raises:
+        NetlinkError: the kernel refused.
+    """
+    found: list[Connection] = []
+    for version in (4, 6):
+        packed = [each.packed for each in addresses if each.version == version]
+        if packed:
+            found.extend(await _dump(version, packed))
+    wanted = frozenset(addresses)
+    return tuple(
+        each
+        for each in found
+        if not wanted.isdisjoint((each.flow.source, each.flow.destination, each.target))
+    )
+
+
+async def cut(connections: Iterable[Connection]) -> int:
+    """End connections: their next packet is judged as that of a new one. Those that ended by
+    themselves are no error.
+
+    Returns:
+        How many there still were.
+
+    Raises:
+        NetlinkError: the kernel refused.
+    """
+    ended = 0
+    with _Socket() as kernel:
+        pending = list(connections)
+        for at in range(0, len(pending), BATCH):
+            ended += await kernel.delete([each.key for each in pending[at : at + BATCH]])
+    return ended
+
+
+async def cut_denied(
+    addresses: Collection[Address],
+    admits: Callable[[Flow], bool],
+) -> tuple[Connection, ...]:
+    """End exactly the live connections of the addresses that are not admitted.
+
+    Args:
+        addresses: of this host's pods.
+        admits: the judge of a connection's first packet.
+
+    Returns:
+        The connections that were ended.
+
+    Raises:
+        NetlinkError: the kernel refused.
+    """
+    denied = tuple(each for each in await live(addresses) if not admits(each.flow))
+    await cut(denied)
+    return denied
+
+
+def parse_connection(body: bytes) -> Connection | None:
+    """Read one entry of a dump; None where it has no such addresses. Pure."""
+    found = attributes(body, 4)
+    original, reply = found.get(ORIGINAL), found.get(REPLY)
+    if original is None or reply is None:
+        return None
+    source, target, protocol, source_port, target_port = _tuple(original)
+    destination, _, _, port, _ = _tuple(reply)
+    key = body[:4] + b"".join(
+        attribute(kind | flag, found[kind])
+        for kind, flag in ((ORIGINAL, NESTED), (ZONE, 0), (IDENTITY, 0))
+        if kind in found
+    )
+    return Connection(
+        flow=Flow(source=source, destination=destination, protocol=protocol, port=port),
+        source_port=source_port,
+        target=target,
+        target_port=target_port,
+        key=key,
+    )
+
+
+def _tuple(data: bytes) -> tuple[Address, Address, int, int, int]:
+    """Source, destination, protocol, source port and destination port of one direction."""
+    found = attributes(data)
+    addresses = attributes(found[TUPLE_ADDRESSES])
+    protocol = attributes(found[TUPLE_PROTOCOL])
+    source = addresses.get(SOURCE4) or addresses[SOURCE6]
+    destination = addresses.get(DESTINATION4) or addresses[DESTINATION6]
+    return (
+        ip_address(source),
+        ip_address(destination),
+        protocol[PROTOCOL_NUMBER][0],
+        int.from_bytes(protocol.get(SOURCE_PORT, b""), "big"),
+        int.from_bytes(protocol.get(DESTINATION_PORT, b""), "big"),
+    )
+
+
+async def _dump(version: int, packed: list[bytes]) -> list[Connection]:
+    # Most entries of a busy host are others': they are passed over before they are taken apart.
+    concerned = re.compile(b"|".join(map(re.escape, packed)), re.DOTALL)
+    found = []
+    with _Socket() as kernel:
+        for body in await kernel.dump(version):
+            connection = parse_connection(body) if concerned.search(body) else None
+            if connection is not None:
+                found.append(connection)
+    return found
+
+
+class _Socket:
+    """A socket for requests to ctnetlink."""
+
+    def __init__(self) -> None:
+        self._sequence = 0
+
+    def __enter__(self) -> _Socket:
+        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+        self._socket = socket.socket(socket.AF_NETLINK, kind, NETFILTER)
+        self._socket.bind((0, 0))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    async def dump(self, version: int) -> list[bytes]:
+        """Every entry of a family."""
+        body = bytes((_FAMILIES[version], 0, 0, 0))
+        self._send([message(GET, REQUEST | DUMP, self._next(), body)])
+        bodies: list[bytes] = []
+        while True:
+            for each in await self._receive():
+                if each.type == DONE:
+                    return bodies
+                if each.type == ERROR:
+                    raise _refused("list connections", _error(each))
+                bodies.append(each.body)
+
+    async def delete(self, keys: list[bytes]) -> int:
+        """Delete entries; how many of them there were."""
+        self._send([message(DELETE, REQUEST | ACK, self._next(), key) for key in keys])
+        answers: list[int] = []
+        while len(answers) < len(keys):
+            for each in await self._receive():
+                number = _error(each)
+                if number not in (0, errno.ENOENT):
+                    raise _refused("end a connection", number)
+                answers.append(number)
+        return answers.count(0)
+
+    def _next(self) -> int:
+        self._sequence += 1
+        return self._sequence
+
+    def _send(self, requests: list[bytes]) -> None:
+        self._socket.send(b"".join(requests))
+
+    async def _receive(self) -> list[Message]:
+        loop = asyncio.get_running_loop()
+        data = await asyncio.wait_for(loop.sock_recv(self._socket, DATAGRAM_BYTES), TIMEOUT_S)
+        return list(messages(data))
+
+
+def _error(answer: Message) -> int:
+    """The errno of an answer; 0 is success."""
+    (number,) = struct.unpack_from("=i", answer.body)
+    return -int(number)
+
+
+def _refused(request: str, number: int) -> NetlinkError:
+    return NetlinkError(request, number, os.strerror(number))

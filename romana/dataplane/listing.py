@@ -1,0 +1,188 @@
+"""Our table as nft prints it (`nft -j -n list table`, or the echo of a transaction), and what in it
+differs from what is wanted. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from romana.dataplane.programs import address_text, range_text
+from romana.dataplane.ruleset import Ruleset, Set
+
+SHOWN = 5
+"""How many missing or foreign parts of one thing a message names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The table as it was printed: its sets with elements in canonical texts, and the rules of each
+    chain (the base chain's hook is the first) as canonical JSON, which is comparable only with what
+    the same nft printed."""
+
+    sets: Mapping[str, Set] = field(default_factory=dict)
+    chains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    counters: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One set, chain or counter that is not as wanted.
+
+    Args:
+        kind: `table`, `set`, `chain` or `counter`.
+        name: its name.
+        missing: what the kernel lacks: elements or rules; "" for the thing itself.
+        extra: what it should not hold.
+    """
+
+    kind: str
+    name: str
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """In one line."""
+        parts = []
+        for word, items in (("missing", self.missing), ("foreign", self.extra)):
+            if items:
+                more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+                parts.append(f"{word} {', '.join(items[:SHOWN])}{more}".rstrip())
+        return f"{self.kind} {self.name}: {'; '.join(parts)}"
+
+
+def compare(wanted: Ruleset, printed: Listing, found: Listing | None) -> tuple[Difference, ...]:
+    """What differs between a table and the kernel's.
+
+    Args:
+        wanted: the table; its elements are compared.
+        printed: the same table as this nft prints it; its rules are compared.
+        found: what the kernel holds; None where it holds no such table.
+    """
+    if found is None:
+        return (Difference(kind="table", name="romana", missing=("",)),)
+    return (
+        *_presence("counter", wanted.counters, found.counters),
+        *_presence("set", wanted.sets.keys(), found.sets.keys()),
+        *_presence("chain", printed.chains.keys(), found.chains.keys()),
+        *_elements(wanted, found),
+        *_rules(wanted, printed, found),
+    )
+
+
+def parse_listing(output: str) -> Listing:
+    """Read nft's JSON.
+
+    Args:
+        output: of `list`, or of a transaction with `--echo`.
+    """
+    sets: dict[str, Set] = {}
+    chains: dict[str, list[str]] = {}
+    counters: set[str] = set()
+    for entry in json.loads(output)["nftables"]:
+        body = entry.get("add", entry)
+        if "chain" in body:
+            hook = {key: value for key, value in body["chain"].items() if key not in _IDENTITY}
+            chains[body["chain"]["name"]] = [_canonical(hook)] if hook else []
+        elif "rule" in body:
+            chains[body["rule"]["chain"]].append(_canonical(body["rule"]["expr"]))
+        elif "counter" in body:
+            counters.add(body["counter"]["name"])
+        elif "set" in body or "map" in body:
+            each = body.get("set") or body["map"]
+            sets[each["name"]] = _set(each, verdicts="map" in body)
+    return Listing(
+        sets=sets,
+        chains={name: tuple(rules) for name, rules in chains.items()},
+        counters=frozenset(counters),
+    )
+
+
+def parse_counters(output: str) -> Mapping[str, int]:
+    """Read the JSON of `nft -j list counters`: packets by name."""
+    entries = json.loads(output)["nftables"]
+    return {
+        entry["counter"]["name"]: int(entry["counter"]["packets"])
+        for entry in entries
+        if "counter" in entry
+    }
+
+
+_IDENTITY = frozenset(("family", "table", "name", "handle"))
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _set(body: Mapping[str, Any], *, verdicts: bool) -> Set:
+    types = body["type"] if isinstance(body["type"], list) else [body["type"]]
+    return Set(
+        type=" . ".join(types),
+        interval="interval" in body.get("flags", ()),
+        verdicts=verdicts,
+        elements=frozenset(_element(each, types, verdicts) for each in body.get("elem", ())),
+    )
+
+
+def _element(value: Any, types: list[str], verdicts: bool) -> str:
+    if verdicts:
+        key, verdict = value
+        ((word, body),) = verdict.items()
+        target = f" {body['target']}" if body else ""
+        return f"{_element(key, types, False)} : {word}{target}"
+    if isinstance(value, dict) and "elem" in value:
+        value = value["elem"]["val"]
+    parts = value["concat"] if isinstance(value, dict) and "concat" in value else [value]
+    return " . ".join(_part(part, kind) for part, kind in zip(parts, types, strict=True))
+
+
+def _part(value: Any, kind: str) -> str:
+    if kind == "ifname":
+        return f'"{value}"'
+    if isinstance(value, dict) and "prefix" in value:
+        network = ip_network(f"{value['prefix']['addr']}/{value['prefix']['len']}")
+        low, high = int(network.network_address), int(network.broadcast_address)
+        return range_text(*(address_text(network.version, end) for end in (low, high)))
+    if isinstance(value, dict):
+        return range_text(*(_part(end, kind) for end in value["range"]))
+    if kind.endswith("_addr"):
+        address = ip_address(value)
+        return address_text(address.version, int(address))
+    return str(value)
+
+
+def _presence(kind: str, wanted: Collection[str], found: Collection[str]) -> Iterator[Difference]:
+    for name in sorted(set(wanted) - set(found)):
+        yield Difference(kind=kind, name=name, missing=("",))
+    for name in sorted(set(found) - set(wanted)):
+        yield Difference(kind=kind, name=name, extra=("",))
+
+
+def _elements(wanted: Ruleset, found: Listing) -> Iterator[Difference]:
+    for name in wanted.sets.keys() & found.sets.keys():
+        want, have = wanted.sets[name], found.sets[name]
+        if want.header != have.header:
+            yield Difference(kind="set", name=name, missing=(want.header,), extra=(have.header,))
+        elif want.elements != have.elements:
+            yield Difference(
+                kind="set",
+                name=name,
+                missing=tuple(sorted(want.elements - have.elements)),
+                extra=tuple(sorted(have.elements - want.elements)),
+            )
+
+
+def _rules(wanted: Ruleset, printed: Listing, found: Listing) -> Iterator[Difference]:
+    for name in printed.chains.keys() & found.chains.keys():
+        want, have = printed.chains[name], found.chains[name]
+        if want != have:
+            texts = (wanted.chains[name].hook, *wanted.chains[name].rules)
+            names = dict(zip(want, filter(None, texts), strict=True))
+            missing = tuple(names[rule] for rule in want if rule not in have)
+            extra = tuple(rule for rule in have if rule not in want)
+            if not missing and not extra:
+                extra = ("another order of its rules",)
+            yield Difference(kind="chain", name=name, missing=missing, extra=extra)

@@ -1,0 +1,208 @@
+"""Renders an Admission as the table `inet romana`. Pure. The layout is described in
+docs/architecture.md.
+
+Exact addresses with one port are elements of hash sets; everything else lies in concatenated
+interval sets, never in one with a single field and many elements: nft reads such a set back as a
+whole to change one element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from romana.dataplane.programs import (
+    ADDRESS_TYPE,
+    FAMILIES,
+    HEADER,
+    address_text,
+    merged_ranges,
+    program_chain,
+    program_rules,
+    program_sets,
+)
+from romana.dataplane.ruleset import Chain, Ruleset, Set
+from romana.objects import Network
+from romana.policy.admission import Admission, Direction, EndpointPrograms, Program
+
+INTERFACE_PREFIX = "rom"
+"""Every interface whose name begins so is a pod's; what is not known of it is dropped."""
+
+DENIED_INGRESS = "denied-ingress"
+DENIED_EGRESS = "denied-egress"
+UNKNOWN = "unknown"
+INVALID = "invalid"
+COUNTERS = frozenset((DENIED_INGRESS, DENIED_EGRESS, UNKNOWN, INVALID))
+"""Names of the counters of dropped packets: denied by policy in either direction; from or to an
+interface and address that belong to no known pod; and those that conntrack cannot place in a
+connection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What of the configuration is in the table.
+
+    Args:
+        pod_networks: the ranges that pods have their addresses from.
+        direct_networks: where pods go with their own address beside the pods themselves: the nodes,
+            and what else has routes back.
+        masquerade: whether pods take the node's address towards everything else.
+    """
+
+    pod_networks: tuple[Network, ...] = ()
+    direct_networks: tuple[Network, ...] = ()
+    masquerade: bool = True
+
+
+class Renderer:
+    """Renders one Admission after another; programs that did not change are taken from the one
+    before, and their sets are the very same values.
+
+    Args:
+        settings: what of the configuration is in the table.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._programs: dict[str, tuple[Program, dict[str, Set], Chain]] = {}
+
+    def render(self, admission: Admission) -> Ruleset:
+        """The table that enforces an Admission."""
+        endpoints = tuple(admission.endpoints.values())
+        sets: dict[str, Set] = dict(_dispatch_sets(endpoints))
+        chains: dict[str, Chain] = dict(_fixed_chains(self._settings))
+        sets.update(_network_sets(self._settings))
+        programs = {}
+        for program in admission.programs.values():
+            name = program_chain(program.direction, program.name)
+            known = self._programs.get(name)
+            if known is None or known[0].grants != program.grants:
+                own = program_sets(program)
+                known = (program, own, program_rules(program, own))
+            programs[name] = known
+            sets.update(known[1])
+            chains[name] = known[2]
+        self._programs = programs
+        return Ruleset(sets=sets, chains=chains, counters=COUNTERS)
+
+
+def render(admission: Admission, settings: Settings) -> Ruleset:
+    """The table that enforces an Admission under the settings."""
+    return Renderer(settings).render(admission)
+
+
+def _fixed_chains(settings: Settings) -> Iterator[tuple[str, Chain]]:
+    pod_in, pod_out = f'iifname "{INTERFACE_PREFIX}*"', f'oifname "{INTERFACE_PREFIX}*"'
+    yield (
+        "forward",
+        Chain(
+            hook="type filter hook forward priority filter; policy accept;",
+            rules=(
+                "ct state established,related accept",
+                f"{pod_in} jump from-pod",
+                f"{pod_out} goto to-pod",
+            ),
+        ),
+    )
+    yield (
+        "input",
+        Chain(
+            hook="type filter hook input priority filter; policy accept;",
+            rules=(f"{pod_in} goto to-node",),
+        ),
+    )
+    yield (
+        "to-node",
+        Chain(
+            rules=(
+                "ct state established,related accept",
+                # The pod and the host find each other's link-layer address: not traffic of a
+                # workload.
+                "icmpv6 type nd-neighbor-solicit accept",
+                "icmpv6 type nd-neighbor-advert accept",
+                # Multicast listener reports and the like, which every interface sends by itself.
+                "ip6 saddr :: drop",
+                "ip6 saddr fe80::/10 drop",
+                "jump from-pod",
+                "accept",
+            )
+        ),
+    )
+    yield "from-pod", Chain(rules=(*_broken(), *_dispatch_rules(Direction.EGRESS)))
+    yield "to-pod", Chain(rules=(*_broken(), *_dispatch_rules(Direction.INGRESS)))
+    yield "deny-ingress", Chain(rules=(f'counter name "{DENIED_INGRESS}" drop',))
+    yield "deny-egress", Chain(rules=(f'counter name "{DENIED_EGRESS}" drop',))
+    yield (
+        "postrouting",
+        Chain(
+            hook="type nat hook postrouting priority srcnat; policy accept;",
+            rules=tuple(_masquerade_rules(settings)),
+        ),
+    )
+
+
+def _broken() -> Iterator[str]:
+    """Packets of no connection. A TCP packet that opens none and belongs to none is one too:
+    conntrack would adopt it, and a connection that was cut would revive from the end that may still
+    send."""
+    yield f'ct state invalid counter name "{INVALID}" drop'
+    yield f'tcp flags & (fin | syn | rst | ack) != syn counter name "{INVALID}" drop'
+
+
+def _dispatch_rules(direction: Direction) -> Iterator[str]:
+    egress = direction is Direction.EGRESS
+    for family in FAMILIES:
+        header = HEADER[family]
+        if egress:
+            yield f"iifname . {header} saddr . {header} daddr @self{family} accept"
+            yield f"iifname . {header} saddr vmap @egress{family}"
+        else:
+            yield f"oifname . {header} daddr vmap @ingress{family}"
+    yield f'counter name "{UNKNOWN}" drop'
+
+
+def _masquerade_rules(settings: Settings) -> Iterator[str]:
+    if settings.masquerade:
+        for family in FAMILIES:
+            header = HEADER[family]
+            inside, beyond = f"{header} saddr @pods{family}", f"{header} daddr != @direct{family}"
+            yield f"{inside} {beyond} masquerade fully-random"
+
+
+def _dispatch_sets(endpoints: tuple[EndpointPrograms, ...]) -> Iterator[tuple[str, Set]]:
+    for family in FAMILIES:
+        kind = f"ifname . {ADDRESS_TYPE[family]}"
+        own: set[str] = set()
+        ingress: set[str] = set()
+        egress: set[str] = set()
+        for each in endpoints:
+            interface = f'"{each.endpoint.interface}"'
+            into = _verdict(Direction.INGRESS, each.ingress, "accept")
+            out = _verdict(Direction.EGRESS, each.egress, "return")
+            for address in each.endpoint.addresses:
+                if address.version == family:
+                    text = address_text(family, int(address))
+                    own.add(f"{interface} . {text} . {text}")
+                    ingress.add(f"{interface} . {text} : {into}")
+                    egress.add(f"{interface} . {text} : {out}")
+        yield f"self{family}", Set(type=f"{kind} . {ADDRESS_TYPE[family]}", elements=frozenset(own))
+        yield f"ingress{family}", Set(type=kind, verdicts=True, elements=frozenset(ingress))
+        yield f"egress{family}", Set(type=kind, verdicts=True, elements=frozenset(egress))
+
+
+def _verdict(direction: Direction, program: str | None, otherwise: str) -> str:
+    return otherwise if program is None else f"goto {program_chain(direction, program)}"
+
+
+def _network_sets(settings: Settings) -> Iterator[tuple[str, Set]]:
+    direct = (*settings.pod_networks, *settings.direct_networks)
+    for family in FAMILIES:
+        kind = ADDRESS_TYPE[family]
+        for name, networks in (("pods", settings.pod_networks), ("direct", direct)):
+            spans = (
+                (int(each.network_address), int(each.broadcast_address))
+                for each in networks
+                if each.version == family
+            )
+            elements = frozenset(merged_ranges(family, spans))
+            yield f"{name}{family}", Set(type=kind, interval=True, elements=elements)

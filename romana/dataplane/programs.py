@@ -1,0 +1,122 @@
+"""A program's grants as sets, and the chain that looks them up. Pure.
+
+A grant goes to one of four sets of its family, by what it names:
+  hosts          one address, every protocol                   hash
+  networks       more, or one protocol without its ports       interval
+  host-ports     one address and one port                      hash
+  network-ports  everything else                               interval
+Sets that would be empty do not exist, and are not looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv6Address
+
+from romana.dataplane.ruleset import Chain, Set
+from romana.policy.admission import ANY_PROTOCOL, Direction, Grant, Program
+
+ADDRESS_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
+HEADER = {4: "ip", 6: "ip6"}
+FAMILIES = (4, 6)
+LAST_PORT = 65535
+
+_PREFIX = {Direction.INGRESS: "in", Direction.EGRESS: "eg"}
+_PEER = {Direction.INGRESS: "saddr", Direction.EGRESS: "daddr"}
+_ADMIT = {Direction.INGRESS: "accept", Direction.EGRESS: "return"}
+_DENY = {Direction.INGRESS: "deny-ingress", Direction.EGRESS: "deny-egress"}
+_KINDS = {
+    "hosts": ("", False),
+    "networks": (" . meta l4proto", True),
+    "host-ports": (" . meta l4proto . th dport", False),
+    "network-ports": (" . meta l4proto . th dport", True),
+}
+_FIELD_TYPES = {
+    "": "",
+    " . meta l4proto": " . inet_proto",
+    " . meta l4proto . th dport": " . inet_proto . inet_service",
+}
+
+
+def program_chain(direction: Direction, name: str) -> str:
+    """The name of a program's chain; the names of its sets begin with it."""
+    return f"{_PREFIX[direction]}-{name}"
+
+
+def program_sets(program: Program) -> dict[str, Set]:
+    """The sets of a program, by name; only those that have elements."""
+    elements: dict[tuple[str, int], set[str]] = {}
+    for grant in program.grants:
+        kind, text = _element(grant)
+        elements.setdefault((kind, grant.family), set()).add(text)
+    chain = program_chain(program.direction, program.name)
+    return {
+        f"{chain}-{kind}{family}": Set(
+            type=f"{ADDRESS_TYPE[family]}{_FIELD_TYPES[_KINDS[kind][0]]}",
+            interval=_KINDS[kind][1],
+            elements=frozenset(elements[kind, family]),
+        )
+        for kind in _KINDS
+        for family in FAMILIES
+        if (kind, family) in elements
+    }
+
+
+def program_rules(program: Program, sets: Mapping[str, Set]) -> Chain:
+    """The chain that looks up a program's sets."""
+    return Chain(rules=tuple(_rules(program, sets)))
+
+
+def address_text(family: int, number: int) -> str:
+    """An address in its canonical text."""
+    if family == 4:
+        return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    return str(IPv6Address(number))
+
+
+def range_text(low: str, high: str) -> str:
+    """A range in its canonical text: one value, or both ends."""
+    return low if low == high else f"{low}-{high}"
+
+
+def merged_ranges(family: int, spans: Iterable[tuple[int, int]]) -> Iterator[str]:
+    """Address ranges (both ends included) as the fewest disjoint ones: nft refuses ranges that
+    overlap."""
+    last: tuple[int, int] | None = None
+    for low, high in sorted(spans):
+        if last is not None and low <= last[1] + 1:
+            last = (last[0], max(last[1], high))
+            continue
+        if last is not None:
+            yield _addresses(family, *last)
+        last = (low, high)
+    if last is not None:
+        yield _addresses(family, *last)
+
+
+def _rules(program: Program, sets: Mapping[str, Set]) -> Iterator[str]:
+    chain = program_chain(program.direction, program.name)
+    peer, admit = _PEER[program.direction], _ADMIT[program.direction]
+    for kind, (fields, _) in _KINDS.items():
+        for family in FAMILIES:
+            name = f"{chain}-{kind}{family}"
+            if name in sets:
+                yield f"{HEADER[family]} {peer}{fields} @{name} {admit}"
+    yield f"goto {_DENY[program.direction]}"
+
+
+def _element(grant: Grant) -> tuple[str, str]:
+    """The kind of set that a grant belongs to, and its element there."""
+    peers = _addresses(grant.family, grant.low, grant.high)
+    if grant.protocol == ANY_PROTOCOL:
+        return ("hosts", peers) if grant.low == grant.high else ("networks", f"{peers} . 0-255")
+    if (grant.port_low, grant.port_high) == (0, LAST_PORT):
+        return "networks", f"{peers} . {grant.protocol}"
+    ports = range_text(str(grant.port_low), str(grant.port_high))
+    single = grant.low == grant.high and grant.port_low == grant.port_high
+    return "host-ports" if single else "network-ports", f"{peers} . {grant.protocol} . {ports}"
+
+
+def _addresses(family: int, low: int, high: int) -> str:
+    text = address_text(family, low)
+    return text if low == high else f"{text}-{address_text(family, high)}"
