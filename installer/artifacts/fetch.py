@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from installer.artifacts.catalogue import Artifact, Resolved, kubernetes_artifacts
-from installer.artifacts.checksums import Lock, read_sums, require, write_sums
+from installer.artifacts.checksums import Lock, read_sums, require, sha256_of, write_sums
 from installer.artifacts.choice import Choice, Source
 from installer.artifacts.compress import compressed_copy
-from installer.artifacts.debian_build import BUILDABLE, build
+from installer.artifacts.debian_build import BUILDABLE, SCRIPT, build
 from installer.artifacts.download import Advance, NotThere, Site, Unanswered, download
 from installer.errors import ArtifactError
 from installer.events import Emit, Notice, Progress
@@ -50,7 +50,7 @@ class Depot:
             folder = self._folder(choice, architecture)
             sums = read_sums(folder / _SUMS)
             for artifact in wanted:
-                self._check(folder / artifact.name, artifact, sums[artifact.name])
+                self._check(source, folder / artifact.name, artifact, sums[artifact.name])
             packed = self._pack([folder / artifact.name for artifact in wanted])
         return choice, {
             artifact.name: Resolved(
@@ -93,7 +93,8 @@ class Depot:
 
     def _build(self, choice: Choice, architecture: str) -> Source:
         out = self._folder(replace(choice, source="build"), architecture)
-        build(choice.version, out, self.cache.parent / "build" / choice.version, self.emit)
+        work = self.cache.parent / "build" / f"kubernetes-{choice.version}"
+        build(choice.version, out, work, self.emit)
         return "build"
 
     def _download(self, choice: Choice, architecture: str, wanted: tuple[Artifact, ...]) -> None:
@@ -110,9 +111,14 @@ class Depot:
         # Last of all: a folder without it is not complete.
         write_sums(folder / _SUMS, sums)
 
-    def _check(self, path: Path, artifact: Artifact, digest: str) -> None:
-        recorded = artifact.sha256 or self.lock.get(artifact.id) or digest
-        require(path, recorded, "the lock file" if recorded != digest else str(path.parent / _SUMS))
+    def _check(self, source: Source, path: Path, artifact: Artifact, digest: str) -> None:
+        """What was built here has only its own sums: another compiler makes other bytes. What was
+        downloaded is what it was the first time."""
+        if source == "build":
+            require(path, digest, str(path.parent / _SUMS))
+            return
+        expected = artifact.sha256 or self.lock.get(artifact.id)
+        require(path, expected or digest, "the lock file" if expected else str(path.parent / _SUMS))
         self.lock.record(artifact.id, digest)
 
     def _pack(self, paths: list[Path]) -> dict[Path, Path]:
@@ -129,8 +135,11 @@ class Depot:
         return packed
 
     def _folder(self, choice: Choice, architecture: str) -> Path:
-        name = {"build": "debian", "download": "linux"}[choice.source]
-        return self.cache / "kubernetes" / choice.version / f"{name}-{architecture}"
+        name = f"linux-{architecture}"
+        if choice.source == "build":
+            # Another recipe makes other binaries.
+            name = f"debian-{architecture}-{sha256_of(SCRIPT)[:8]}"
+        return self.cache / "kubernetes" / choice.version / name
 
     def _advance(self, what: str) -> Advance:
         """Turns bytes into progress events, a few a second."""
