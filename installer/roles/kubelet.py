@@ -19,6 +19,7 @@ from installer.roles.runtime import ENDPOINT, cgroup_driver
 CONFIG = "/var/lib/kubelet/config.yaml"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 SEGMENT_LABEL = "romana.io/segment"
+_NO_CLOUD = (("AWS_EC2_METADATA_DISABLED", "true"),)
 
 
 def kubelet(target: Target) -> Iterator[Resource]:
@@ -35,6 +36,8 @@ def kubelet(target: Target) -> Iterator[Resource]:
         description="Kubernetes node agent",
         command=(binary.path, *_flags(target)),
         after=("network-online.target", "containerd.service", "romana-agent.service"),
+        # Without it, early versions ask for a cloud's credentials at each start, for seconds.
+        environment=() if target.cluster.platform == "aws" else _NO_CLOUD,
         limits=(("NOFILE", "1048576"),),
         # Pods and their mounts live on while the kubelet restarts.
         directives=(("KillMode", "process"), ("Delegate", "yes")),
