@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from romana.agent.errors import BAD_REQUEST, INTERNAL, RequestError
+from romana.agent.errors import BAD_REQUEST, INTERNAL, AgentError, RequestError
+from romana.dataplane.errors import DataplaneError
 
 Handler = Callable[[dict[str, Any]], Awaitable[object]]
 
@@ -99,6 +100,8 @@ class Server:
             return {"result": await handler(request.params)}
         except RequestError as error:
             return _error(error.code, error.message, error.details)
+        except (AgentError, DataplaneError) as error:
+            return _error(INTERNAL, str(error))
         except Exception as error:
             log.exception("request failed", extra={"method": request.method})
             return _error(INTERNAL, f"{request.method} failed: {type(error).__name__}: {error}")

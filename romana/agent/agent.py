@@ -1,0 +1,294 @@
+"""The parts of the agent, joined and run together."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from romana.agent.attachments import Attachments
+from romana.agent.blocks import ApiClaimer, Blocks, Claimer, ManifestClaimer
+from romana.agent.config import FIXED, Config
+from romana.agent.drift import watch_routes, watch_tables
+from romana.agent.errors import NOT_AVAILABLE, AgentError, RequestError
+from romana.agent.http import HealthServer
+from romana.agent.kernel import Kernel
+from romana.agent.metrics import Metrics
+from romana.agent.notify import notify
+from romana.agent.queries import Queries
+from romana.agent.reconciler import Reconciler
+from romana.agent.server import Handler, Server
+from romana.agent.store import Store
+from romana.ipam.leases import Leases
+from romana.sources.api import Api, ApiError
+from romana.sources.errors import InvalidObject
+from romana.sources.events import EventWriter
+from romana.sources.files import FilesSource
+from romana.sources.kubernetes import KubernetesSource
+
+AUDIT_S = 60
+"""How often the whole of the kernel's state is compared, whether or not it has told of a change."""
+SICK_AFTER_S = 60
+"""For how long enforcement may fail before the agent calls itself unhealthy."""
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+log = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Where objects come from."""
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+
+
+class Agent:
+    """The agent of one host.
+
+    Args:
+        config: its configuration.
+
+    Raises:
+        AgentError: another agent runs with the same state directory.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        state = Path(config.state)
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _only_one(state / "agent.lock")
+        self._metrics = Metrics()
+        self._store = Store()
+        self._leases = Leases(state / "leases.db")
+        self._kernel = Kernel(config, self._metrics)
+        self._api = None if config.directory else Api(config.kubernetes.address())
+        self._source, claimer = self._origin()
+        self._blocks = Blocks(
+            node=config.name,
+            zone=config.pods.zone,
+            layout=config.pods.layout(),
+            store=self._store,
+            claimer=claimer,
+        )
+        self._reconciler = Reconciler(
+            store=self._store, leases=self._leases, kernel=self._kernel, metrics=self._metrics
+        )
+        self._attachments = Attachments(
+            store=self._store,
+            leases=self._leases,
+            blocks=self._blocks,
+            kernel=self._kernel,
+            reconciler=self._reconciler,
+            boot=BOOT_ID.read_text().strip(),
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until told to stop.
+
+        Raises:
+            AgentError: a part of the agent has ended by itself.
+            OSError: the socket or the port for metrics cannot be had.
+        """
+        server = Server(Path(self._config.socket), self._methods())
+        health = self._health()
+        await server.start()
+        if health:
+            await health.start()
+        notify("READY=1\nSTATUS=reading every object")
+        log.info("started", extra={"node": self._config.name, "source": self._config.source})
+        try:
+            await _until(
+                stop,
+                self._source.run(),
+                self._reconciler.run(),
+                self._kernel.connections.run(),
+                watch_tables(self._kernel, self._reconciler.audit),
+                watch_routes(self._kernel, self._reconciler.audit),
+                self._prepare(),
+                self._keep_house(),
+                self._tell(),
+            )
+        finally:
+            notify("STOPPING=1")
+            await server.stop()
+            if health:
+                await health.stop()
+            if self._api:
+                await self._api.close()
+            self._leases.close()
+            log.info("stopped; what is in the kernel stays in force")
+
+    def reload(self, config: Config) -> None:
+        """Take a new configuration, as far as a running agent can."""
+        fixed = [name for name in FIXED if getattr(config, name) != getattr(self._config, name)]
+        if fixed:
+            log.warning("needs a restart to change", extra={"keys": ",".join(fixed)})
+        self._config = config
+        self._kernel.configure(config)
+        self._blocks.configure(config.pods.zone, config.pods.layout())
+        self._reconciler.audit()
+        log.info("configuration read again")
+
+    def _origin(self) -> tuple[Source, Claimer]:
+        if self._api is not None:
+            return KubernetesSource(self._api, self._store), ApiClaimer(self._api)
+        directory = self._config.directory
+        assert directory is not None
+        return FilesSource(directory, self._store), ManifestClaimer()
+
+    async def _prepare(self) -> None:
+        """Once everything is known: free what a reboot has left, and have a block before the first
+        pod wants an address, so that the other hosts have the route by then.
+        """
+        await self._store.until(lambda: self._store.synced or None)
+        await self._attachments.sweep()
+        try:
+            for version in self._blocks.versions:
+                own = self._blocks.own()
+                if not any(block.version == version for block in own):
+                    await self._blocks.claim(version, own)
+        except RequestError as error:
+            log.warning("no address block yet", extra={"reason": f"{error}; {error.details}"})
+        await self._reconciler.enforced()
+        notify("STATUS=policies in force")
+        log.info(
+            "policies in force", extra={"endpoints": len(self._reconciler.admission.endpoints)}
+        )
+
+    async def _keep_house(self) -> None:
+        """Now and then, look for what no event tells of."""
+        while True:
+            await asyncio.sleep(AUDIT_S)
+            await self._attachments.sweep()
+            self._reconciler.audit()
+
+    async def _tell(self) -> None:
+        """Log each object that cannot be read, and put an event on it, once."""
+        writer = EventWriter(self._api, self._config.name) if self._api else None
+        told: set[str] = set()
+
+        def untold() -> InvalidObject | None:
+            return next((each for each in self._store.refused if str(each) not in told), None)
+
+        while True:
+            error = await self._store.until(untold)
+            told &= {str(each) for each in self._store.refused}
+            told.add(str(error))
+            log.warning("an object is not in force as written", extra={"reason": str(error)})
+            try:
+                if writer:
+                    await writer.write(error)
+            except ApiError as refusal:
+                log.warning("the event cannot be written", extra={"reason": str(refusal)})
+
+    def _methods(self) -> dict[str, Handler]:
+        queries = Queries(
+            config=self._config,
+            store=self._store,
+            leases=self._leases,
+            blocks=self._blocks,
+            kernel=self._kernel,
+            reconciler=self._reconciler,
+        )
+        runtime: dict[str, Handler] = {
+            "cni.add": self._attachments.add,
+            "cni.del": self._attachments.delete,
+            "cni.check": self._attachments.check,
+            "cni.gc": self._attachments.collect,
+            "cni.status": self._available,
+        }
+        return {
+            **{name: self._measured(name, handler) for name, handler in runtime.items()},
+            "status": queries.status,
+            "policies": queries.policies,
+            "endpoints": queries.endpoints,
+            "routes": queries.routes,
+            "blocks": queries.blocks,
+            "explain": queries.explain,
+        }
+
+    def _measured(self, name: str, handler: Handler) -> Handler:
+        async def measured(parameters: dict[str, Any]) -> object:
+            with self._metrics.cni.labels(name).time():
+                try:
+                    return await handler(parameters)
+                except RequestError as error:
+                    self._metrics.cni_errors.labels(name, error.code).inc()
+                    extra = {"method": name, "reason": error.message, "code": error.code}
+                    log.warning("refused", extra=extra)
+                    raise
+
+        return measured
+
+    async def _available(self, _: Mapping[str, Any]) -> None:
+        """STATUS: whether pods can be attached now."""
+        try:
+            self._attachments.check_ready()
+        except RequestError as error:
+            raise RequestError(NOT_AVAILABLE, error.message, error.details) from error
+
+    def _health(self) -> HealthServer | None:
+        if self._config.metrics == "off":
+            return None
+        return HealthServer(
+            self._config.metrics,
+            self._metrics,
+            refresh=self._refresh,
+            unhealthy=self._unhealthy,
+            unready=self._unready,
+        )
+
+    def _refresh(self) -> None:
+        for kind, count in self._store.counts().items():
+            self._metrics.objects.labels(kind).set(count)
+        self._metrics.refused.set(len(self._store.refused))
+        self._metrics.source_troubles.set(len(self._store.troubles))
+        for version in self._blocks.versions:
+            free = self._leases.free_count(self._blocks.own(), version)
+            self._metrics.addresses_free.labels(f"IPv{version}").set(free)
+
+    def _unhealthy(self) -> str:
+        since = self._reconciler.failing_since
+        if since is None or time.monotonic() - since < SICK_AFTER_S:
+            return ""
+        return f"policies cannot be enforced: {self._reconciler.failure}\n"
+
+    def _unready(self) -> str:
+        try:
+            self._attachments.check_ready()
+        except RequestError as error:
+            return f"{error.message}\n{error.details}\n"
+        return "" if self._reconciler.enforced_once else "policies are not in force yet\n"
+
+
+async def _until(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:
+    """Run the parts until the event is set. A part that fails fails all; one that has done its work
+    may end."""
+    stopped = asyncio.create_task(stop.wait())
+    tasks = {asyncio.create_task(part) for part in parts}
+    try:
+        pending: set[asyncio.Task[Any]] = {stopped, *tasks}
+        while stopped in pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    finally:
+        for task in (stopped, *tasks):
+            task.cancel()
+        await asyncio.gather(stopped, *tasks, return_exceptions=True)
+
+
+def _only_one(path: Path) -> int:
+    """Hold a lock file for as long as this process lives."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise AgentError(f"another agent is running on this state: {path} is locked") from None
+    return descriptor

@@ -1,0 +1,272 @@
+"""The kernel of this host, as the agent uses it: everything is compared, and only what differs is
+written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from romana.agent.config import Config
+from romana.agent.connections import Connections
+from romana.agent.metrics import Metrics
+from romana.agent.surroundings import Surroundings, look_around
+from romana.dataplane import links
+from romana.dataplane.backend import Backend
+from romana.dataplane.errors import DataplaneError, RouteError
+from romana.dataplane.link_check import check
+from romana.dataplane.links import GATEWAYS, HOST_HARDWARE, PodLink
+from romana.dataplane.nftables import Renderer, Settings
+from romana.dataplane.routes import (
+    Route,
+    apply_routes,
+    pod_route,
+    read_routes,
+    route_changes,
+    wanted_routes,
+)
+from romana.dataplane.ruleset import Ruleset
+from romana.ipam.leases import Lease
+from romana.objects import Address, Snapshot
+from romana.policy.admission import Admission, Endpoint
+
+FORWARDING = {
+    4: Path("/proc/sys/net/ipv4/ip_forward"),
+    6: Path("/proc/sys/net/ipv6/conf/all/forwarding"),
+}
+
+log = logging.getLogger(__name__)
+
+KernelError = DataplaneError
+
+
+class Kernel:
+    """Enforces admissions, keeps routes, makes and removes pods' interfaces.
+
+    Args:
+        config: of the agent.
+        metrics: counts what it repairs.
+    """
+
+    def __init__(self, config: Config, metrics: Metrics) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._backend = Backend()
+        self._settings = Settings()
+        self._renderer = Renderer(self._settings)
+        self._ruleset: Ruleset | None = None
+        self._routes: frozenset[Route] | None = None
+        self._around: Surroundings | None = None
+        self._node: tuple[Address, ...] = config.node_addresses
+        self.connections = Connections(metrics)
+
+    @property
+    def backend(self) -> Backend:
+        """The table's backend."""
+        return self._backend
+
+    @property
+    def destinations(self) -> frozenset[str]:
+        """Where this agent's routes lead, as far as it knows."""
+        return frozenset(str(route.destination) for route in self._routes or ())
+
+    def configure(self, config: Config) -> None:
+        """Take a new configuration; the next round of the reconciler writes it."""
+        self._config = config
+
+    async def enforce(
+        self,
+        snapshot: Snapshot,
+        endpoints: Sequence[Endpoint],
+        admission: Admission,
+        *,
+        audit: bool,
+    ) -> bool:
+        """Bring the kernel to what is wanted.
+
+        Args:
+            snapshot: all objects.
+            endpoints: this host's.
+            admission: what they admit.
+            audit: compare with what the kernel really holds, and repair what somebody else has
+            changed.
+
+        Returns:
+            Whether the routes are complete too.
+
+        Raises:
+            DataplaneError: the policies could not be written; those of before are in force.
+        """
+        if audit or self._around is None:
+            self._around = await look_around()
+        self._node = self._config.node_addresses or _addresses(snapshot, self._config.name)
+        self._configure(snapshot)
+        self._ruleset = self._renderer.render(admission)
+        await self._backend.apply(self._ruleset)
+        self.connections.changed(admission, self._around.addresses)
+        if audit:
+            await self._repair(self._ruleset)
+        return await self._route(snapshot, endpoints, audit=audit)
+
+    async def attach(self, lease: Lease, name: str) -> dict[str, object]:
+        """Make a pod's interface.
+
+        Returns:
+            What the container runtime is told of it.
+
+        Raises:
+            DataplaneError: it cannot be made; nothing of it is left.
+        """
+        link = self._link(lease, name, lease.netns)
+        await links.attach(link)
+        if self._routes is not None:
+            self._routes |= {
+                pod_route(link.interface, each, link.sources) for each in link.addresses
+            }
+        return {
+            "interface": link.interface,
+            "host_mac": HOST_HARDWARE,
+            "mac": link.hardware,
+            "mtu": link.mtu,
+            "ips": [
+                {"address": f"{each}/{each.max_prefixlen}", "gateway": GATEWAYS[each.version]}
+                for each in link.addresses
+            ],
+            "routes": [
+                {"dst": "0.0.0.0/0" if each.version == 4 else "::/0", "gw": GATEWAYS[each.version]}
+                for each in link.addresses
+            ],
+        }
+
+    async def detach(self, lease: Lease) -> None:
+        """Remove a pod's interface, with the routes to it.
+
+        Raises:
+            DataplaneError: it is there and cannot be removed.
+        """
+        await links.detach(lease.interface)
+        if self._routes is not None:
+            self._routes = frozenset(
+                each for each in self._routes if each.device != lease.interface
+            )
+
+    async def verify(self, lease: Lease, name: str, netns: str) -> None:
+        """See whether a pod's interface is as it was made.
+
+        Raises:
+            DataplaneError: it is not; the message says in what.
+        """
+        wrong = await check(self._link(lease, name, netns))
+        if wrong:
+            raise DataplaneError("; ".join(wrong))
+
+    async def routes(self) -> list[dict[str, Any]]:
+        """Our routes as the kernel has them now, as plain values.
+
+        Raises:
+            DataplaneError: they cannot be read.
+        """
+        return [
+            {
+                "to": str(each.destination),
+                "via": str(each.via) if each.via else None,
+                "interface": each.device or None,
+                "kind": "blackhole" if each.blackhole else "node" if each.via else "pod",
+            }
+            for each in sorted(
+                await read_routes(),
+                key=lambda each: (each.destination.version, each.destination),
+            )
+        ]
+
+    def has_interface(self, name: str) -> bool:
+        """Whether this host has an interface."""
+        return links.exists(name)
+
+    def has_netns(self, path: str) -> bool:
+        """Whether there is a network namespace at a path. An empty file that one was mounted on is
+        none."""
+        try:
+            found = Path(path).stat()
+        except OSError:
+            return False
+        return found.st_dev == Path("/proc/self/ns/net").stat().st_dev
+
+    def _link(self, lease: Lease, name: str, netns: str) -> PodLink:
+        around = self._around or Surroundings()
+        mtu = self._config.mtu
+        return PodLink(
+            interface=lease.interface,
+            netns=netns,
+            name=name,
+            addresses=lease.addresses,
+            mtu=around.mtu(self._node) if mtu == "auto" else mtu,
+            sources=self._node,
+        )
+
+    def _configure(self, snapshot: Snapshot) -> None:
+        """Take what of configuration and nodes is in the table. Nodes are reached without
+        masquerade: pod to node and back is as direct as pod to pod.
+        """
+        nodes = (address for node in snapshot.nodes.values() for address in node.addresses)
+        settings = Settings(
+            pod_networks=self._config.pods.layout().cidrs,
+            direct_networks=(*self._config.unmasqueraded, *(ip_network(each) for each in nodes)),
+            masquerade=self._config.masquerade,
+        )
+        if settings != self._settings:
+            self._settings, self._renderer = settings, Renderer(settings)
+            _forward({cidr.version for cidr in settings.pod_networks})
+
+    async def _repair(self, wanted: Ruleset) -> None:
+        differences = await self._backend.drift(wanted)
+        if differences:
+            self._metrics.repairs.labels("policy").inc(len(differences))
+            for each in differences:
+                log.warning(
+                    "somebody changed the policies in the kernel; repairing", extra={"what": each}
+                )
+            await self._backend.replace(wanted)
+
+    async def _route(
+        self, snapshot: Snapshot, endpoints: Sequence[Endpoint], *, audit: bool
+    ) -> bool:
+        """Bring the routes to what is wanted. One that cannot be written keeps no policy from being
+        enforced."""
+        assert self._around is not None
+        present = [each for each in endpoints if links.exists(each.interface)]
+        wanted = wanted_routes(
+            snapshot, self._config.name, present, self._around.segments, self._node
+        )
+        if not audit and self._routes is not None and not route_changes(self._routes, wanted):
+            return True
+        known = self._routes
+        try:
+            changes = await apply_routes(wanted)
+        except RouteError as error:
+            log.warning("some routes are missing; trying again", extra={"reason": str(error)})
+            self._routes = None
+            return False
+        self._routes = wanted
+        if changes and known == wanted:
+            self._metrics.repairs.labels("route").inc(len(changes))
+            log.warning(
+                "somebody changed our routes; repaired", extra={"changes": "; ".join(changes)}
+            )
+        return True
+
+
+def _addresses(snapshot: Snapshot, name: str) -> tuple[Address, ...]:
+    node = snapshot.nodes.get(("", name))
+    return node.addresses if node else ()
+
+
+def _forward(versions: set[int]) -> None:
+    """See to it that this host forwards packets."""
+    for version in versions:
+        path = FORWARDING[version]
+        if path.read_text().strip() == "0":
+            path.write_text("1")
+            log.info("switched on forwarding", extra={"setting": path})

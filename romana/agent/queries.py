@@ -1,0 +1,182 @@
+"""What the `romana` command asks: plain values, made to be printed as they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from romana.agent.blocks import Blocks
+from romana.agent.config import Config
+from romana.agent.errors import BAD_REQUEST, NOT_FOUND, RequestError
+from romana.agent.kernel import Kernel
+from romana.agent.reconciler import Reconciler
+from romana.agent.store import Store
+from romana.ipam.leases import Leases
+from romana.objects import Protocol
+from romana.policy.admission import EndpointPrograms, Program
+from romana.version import VERSION
+
+Values = dict[str, Any]
+
+
+class Queries:
+    """Answers from what is in force, not from what has arrived since."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        store: Store,
+        leases: Leases,
+        blocks: Blocks,
+        kernel: Kernel,
+        reconciler: Reconciler,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._leases = leases
+        self._blocks = blocks
+        self._kernel = kernel
+        self._reconciler = reconciler
+        self._began = time.monotonic()
+
+    async def status(self, _: Mapping[str, Any]) -> Values:
+        """The agent as a whole."""
+        admission = self._reconciler.admission
+        return {
+            "version": VERSION,
+            "node": self._config.name,
+            "source": self._config.source,
+            "uptime_s": round(time.monotonic() - self._began),
+            "synced": self._store.synced,
+            "enforced": self._reconciler.enforced_once and not self._reconciler.failure,
+            "failure": self._reconciler.failure,
+            "objects": self._store.counts(),
+            "endpoints": len(admission.endpoints),
+            "programs": len(admission.programs),
+            "grants": sum(len(each.grants) for each in admission.programs.values()),
+            "blocks": [str(block) for block in self._blocks.own()],
+            "free_addresses": {
+                f"IPv{version}": self._leases.free_count(self._blocks.own(), version)
+                for version in self._blocks.versions
+            },
+            "problems": [str(problem) for problem in self._store.problems],
+        }
+
+    async def policies(self, parameters: Mapping[str, Any]) -> list[Values]:
+        """Romana policies in force, with the local pods that each isolates; one by `name`, all its
+        forms.
+
+        Raises:
+            RequestError: there is none of that name.
+        """
+        from romana.policy.translate import translate
+
+        snapshot = self._reconciler.snapshot
+        wanted = parameters.get("name")
+        local = [
+            pod
+            for endpoint in self._reconciler.admission.endpoints.values()
+            if (pod := snapshot.pods.get(endpoint.endpoint.pod)) is not None
+        ]
+        found = [
+            {
+                **policy.as_json(),
+                "pods_here": sorted(
+                    {
+                        "/".join(pod.key)
+                        for pod in local
+                        if policy.applies_to(pod, snapshot.namespaces)
+                    }
+                ),
+            }
+            for key in sorted(snapshot.policies)
+            for policy in translate(snapshot.policies[key])
+            if wanted in (None, policy.name, "/".join(key), key[1])
+        ]
+        if wanted and not found:
+            advice = "`romana policy list` shows all"
+            raise RequestError(NOT_FOUND, f"there is no policy `{wanted}`", advice)
+        return found
+
+    async def endpoints(self, _: Mapping[str, Any]) -> list[Values]:
+        """This host's pods: interface, addresses, and by which policies they are isolated."""
+        admission = self._reconciler.admission
+        return [
+            {
+                "pod": "/".join(each.endpoint.pod),
+                "interface": name,
+                "addresses": [str(address) for address in each.endpoint.addresses],
+                "ingress": _judged(admission.programs, each, each.ingress),
+                "egress": _judged(admission.programs, each, each.egress),
+            }
+            for name, each in sorted(
+                admission.endpoints.items(), key=lambda item: item[1].endpoint.pod
+            )
+        ]
+
+    async def routes(self, _: Mapping[str, Any]) -> list[Values]:
+        """The routes of this host that are Romana's."""
+        return await self._kernel.routes()
+
+    async def blocks(self, _: Mapping[str, Any]) -> list[Values]:
+        """All address blocks, and how many addresses of this host's are free."""
+        own = set(self._blocks.own())
+        return [
+            {
+                "block": str(block.cidr),
+                "node": block.node,
+                "here": block.cidr in own,
+                "free": self._leases.free_count([block.cidr], block.cidr.version)
+                if block.cidr in own
+                else None,
+            }
+            for block in sorted(
+                self._store.blocks(),
+                key=lambda each: (each.cidr.version, int(each.cidr.network_address)),
+            )
+        ]
+
+    async def explain(self, parameters: Mapping[str, Any]) -> Values:
+        """Why a flow passes, or what stops it.
+
+        Raises:
+            RequestError: the question names something that is not there.
+        """
+        from romana.policy.explain import explain
+        from romana.policy.parties import UnknownParty, flow_between
+
+        snapshot, endpoints = self._reconciler.snapshot, self._reconciler.endpoints()
+        try:
+            protocol = Protocol(str(parameters.get("protocol", "TCP")).upper())
+            flow = flow_between(
+                snapshot,
+                str(parameters["from"]),
+                str(parameters["to"]),
+                protocol,
+                parameters["port"],
+                endpoints,
+            )
+        except UnknownParty as error:
+            raise RequestError(NOT_FOUND, str(error)) from error
+        except (KeyError, ValueError) as error:
+            raise RequestError(
+                BAD_REQUEST, f"explain needs from, to, port, protocol: {error}"
+            ) from error
+        found = explain(snapshot, flow, endpoints, self._reconciler.admission)
+        return {**found.as_json(), "lines": list(found.lines)}
+
+
+def _judged(
+    programs: Mapping[str, Program], endpoint: EndpointPrograms, name: str | None
+) -> Values | None:
+    """The program of one direction: None where nothing isolates the pod."""
+    if name is None:
+        return None
+    program = programs[name]
+    return {
+        "program": name,
+        "policies": ["/".join(key) for key in program.policies],
+        "grants": len(program.grants),
+    }
