@@ -154,11 +154,13 @@ class Backend:
 
     async def _read(self) -> Listing | None:
         try:
-            return parse_listing(await run("nft", "-j", "-n", "list", "table", *TABLE.split()))
+            output = await run("nft", "-j", "-n", "list", "table", *TABLE.split())
         except CommandError as error:
             if ABSENT in error.output:
                 return None
             raise RulesetError(f"table {TABLE} cannot be read: {error}") from error
+        # A large table takes a second to read: in a thread, others go on meanwhile.
+        return await asyncio.to_thread(parse_listing, output)
 
     async def _expected(self, structure: Ruleset) -> Listing:
         """How this nft prints a table on this kernel."""

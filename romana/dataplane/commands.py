@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from asyncio.subprocess import DEVNULL, PIPE
+from asyncio.subprocess import PIPE
 from collections.abc import Callable
+from typing import IO
 
 from romana.dataplane.errors import CommandError
 
@@ -19,7 +20,7 @@ class Timeout(CommandError):
 
 async def run(
     *command: str,
-    text: str | None = None,
+    text: str = "",
     timeout_s: float = TIMEOUT_S,
     started: Callable[[int], None] | None = None,
 ) -> str:
@@ -35,21 +36,18 @@ async def run(
         Timeout: it took too long.
         CommandError: it ended with an exit code other than 0, or could not be started.
     """
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=DEVNULL if text is None else PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except OSError as error:
-        raise CommandError(command, None, "", f"cannot be started ({error.strerror})") from error
+    with _readable(text) as given:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=given, stdout=PIPE, stderr=PIPE, env={**os.environ, "LC_ALL": "C"}
+            )
+        except OSError as error:
+            reason = f"cannot be started ({error.strerror})"
+            raise CommandError(command, None, "", reason) from error
     if started is not None:
         started(process.pid)
-    payload = None if text is None else text.encode()
     try:
-        output, errors = await asyncio.wait_for(process.communicate(payload), timeout_s)
+        output, errors = await asyncio.wait_for(process.communicate(), timeout_s)
     except asyncio.TimeoutError:
         raise Timeout(command, None, "", f"took more than {timeout_s:g} s") from None
     finally:
@@ -60,3 +58,11 @@ async def run(
         said = errors.decode(errors="replace")
         raise CommandError(command, process.returncode, said, f"failed ({process.returncode})")
     return output.decode()
+
+
+def _readable(text: str) -> IO[bytes]:
+    """A file in memory that holds the text. Not a pipe: nft reads its input twice with `-j`."""
+    file = os.fdopen(os.memfd_create("input"), "w+b")
+    file.write(text.encode())
+    file.seek(0)
+    return file

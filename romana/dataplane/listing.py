@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import Any
+
+import msgspec
 
 from romana.dataplane.programs import address_text, range_text
 from romana.dataplane.ruleset import Ruleset, Set
@@ -81,7 +83,7 @@ def parse_listing(output: str) -> Listing:
     sets: dict[str, Set] = {}
     chains: dict[str, list[str]] = {}
     counters: set[str] = set()
-    for entry in json.loads(output)["nftables"]:
+    for entry in msgspec.json.decode(output)["nftables"]:
         body = entry.get("add", entry)
         if "chain" in body:
             hook = {key: value for key, value in body["chain"].items() if key not in _IDENTITY}
@@ -142,16 +144,15 @@ def _element(value: Any, types: list[str], verdicts: bool) -> str:
 def _part(value: Any, kind: str) -> str:
     if kind == "ifname":
         return f'"{value}"'
-    if isinstance(value, dict) and "prefix" in value:
+    if isinstance(value, str):
+        return value if kind == "ipv4_addr" else address_text(6, int(IPv6Address(value)))
+    if isinstance(value, int):
+        return str(value)
+    if "prefix" in value:
         network = ip_network(f"{value['prefix']['addr']}/{value['prefix']['len']}")
         low, high = int(network.network_address), int(network.broadcast_address)
         return range_text(*(address_text(network.version, end) for end in (low, high)))
-    if isinstance(value, dict):
-        return range_text(*(_part(end, kind) for end in value["range"]))
-    if kind.endswith("_addr"):
-        address = ip_address(value)
-        return address_text(address.version, int(address))
-    return str(value)
+    return range_text(*(_part(end, kind) for end in value["range"]))
 
 
 def _presence(kind: str, wanted: Collection[str], found: Collection[str]) -> Iterator[Difference]:

@@ -76,7 +76,7 @@ class Renderer:
         for program in admission.programs.values():
             name = program_chain(program.direction, program.name)
             known = self._programs.get(name)
-            if known is None or known[0].grants != program.grants:
+            if known is None or not _same(known[0], program):
                 own = program_sets(program)
                 known = (program, own, program_rules(program, own))
             programs[name] = known
@@ -89,6 +89,10 @@ class Renderer:
 def render(admission: Admission, settings: Settings) -> Ruleset:
     """The table that enforces an Admission under the settings."""
     return Renderer(settings).render(admission)
+
+
+def _same(old: Program, new: Program) -> bool:
+    return old is new or old.grants is new.grants or old.grants == new.grants
 
 
 def _fixed_chains(settings: Settings) -> Iterator[tuple[str, Chain]]:
