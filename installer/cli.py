@@ -108,6 +108,35 @@ def test(inventory: Path | None, name: str, settings: tuple[str, ...], as_json: 
 
 @main.command()
 @_cluster
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+def status(inventory: Path | None, name: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """Shows how the cluster is: hosts, services, versions, certificates, nodes, agents.
+
+    Exits with 1 where something is not as it should be.
+
+    \b
+    Example:
+      romana-install status -n sandbox
+    """
+    import json
+
+    from rich.console import Console
+
+    from installer.commands import existing
+    from installer.status import as_json as plain
+    from installer.status import render
+
+    wish = Wish(inventory=inventory, name=name, settings=settings)
+    found = _or_exit(lambda: existing.status(wish))
+    if as_json:
+        click.echo(json.dumps(plain(found), indent=2))
+    else:
+        Console(width=None if sys.stdout.isatty() else 200).print(render(found))
+    sys.exit(1 if found.problems else 0)
+
+
+@main.command()
+@_cluster
 def kubeconfig(inventory: Path | None, name: str, settings: tuple[str, ...]) -> None:
     """Prints the path of the cluster's kubeconfig, for its administrator.
 

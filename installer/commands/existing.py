@@ -20,6 +20,8 @@ from installer.engine import lock
 from installer.errors import InstallerError
 from installer.events import Notice, Recap
 from installer.smoke.runner import run as smoke_test
+from installer.status import ClusterStatus
+from installer.status import status as cluster_status
 
 
 def test(wish: Wish, reporting: Reporting) -> int:
@@ -35,6 +37,16 @@ def test(wish: Wish, reporting: Reporting) -> int:
         smoke_test(cluster, sessions, reporting.emit)
     reporting.emit(Recap(hosts=(), seconds=time.monotonic() - started))
     return 0
+
+
+def status(wish: Wish) -> ClusterStatus:
+    """How the cluster is: hosts, services, nodes, agents, certificates. What cannot be asked is
+    part of the answer."""
+    cluster = platforms.of(found := clusters.known(wish)).attach(found)
+    if pki.exists(cluster):
+        kubeconfig(wish)
+    with connected(cluster, cluster.hosts, lambda _: None) as sessions:
+        return cluster_status(cluster, sessions)
 
 
 def kubeconfig(wish: Wish) -> Path:
