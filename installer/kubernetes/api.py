@@ -132,6 +132,8 @@ class Api:
 
     def _unreachable(self, error: Exception) -> ApiError:
         what = str(error) or type(error).__name__
+        if isinstance(error, aiohttp.ClientConnectorError):
+            what = error.os_error.strerror or "it closes the connection"
         return ApiError(
             f"the API server does not answer at {self._access.server}: {what}",
             advice="romana-install status shows the control plane's services",

@@ -28,6 +28,7 @@ _SCRIPT = r"""
 . /etc/os-release 2>/dev/null; echo "os ${PRETTY_NAME:-unknown}"
 echo "kernel $(uname -r)"
 echo "uptime $(cut -d' ' -f1 /proc/uptime)"
+echo "booted $(sed 's/.*) //' /proc/1/stat | cut -d' ' -f20) $(getconf CLK_TCK)"
 for name in SERVICES; do
   if [ -d /run/systemd/system ]; then
     echo "service $name $(systemctl show -p PROPERTIES "$name" | tr '\n' ' ')"
@@ -70,6 +71,8 @@ def host_status(host: Host, output: str) -> HostStatus:
         key, _, value = line.partition(" ")
         lines[key].append(value.strip())
     uptime = float(_only(lines, "uptime") or 0)
+    # A host in a container shares its machine's clock; its own life began with process 1.
+    began, ticks = (_only(lines, "booted") or "0 100").split()
     found = (*_certificates(lines["certificate"]), *_embedded(lines["embedded"]))
     return HostStatus(
         name=host.name,
@@ -77,7 +80,7 @@ def host_status(host: Host, output: str) -> HostStatus:
         groups=host.groups,
         os=_only(lines, "os"),
         kernel=_only(lines, "kernel"),
-        uptime_s=uptime,
+        uptime_s=uptime - int(began) / int(ticks),
         services=tuple(_service(value, uptime) for value in lines["service"]),
         certificates=tuple(sorted(found, key=lambda c: c.ends)),
         versions=tuple(_version(value) for value in lines["version"] if " " in value),
@@ -176,7 +179,8 @@ def _agent(text: str) -> AgentStatus | None:
     try:
         said: Any = json.loads(text)
     except ValueError:
-        return AgentStatus(problem=text) if text.startswith("Error:") else None
+        error = text.removeprefix("Error: ")
+        return AgentStatus(problem=error) if error != text else None
     problem = str(said.get("failure") or "")
     if not problem and not said.get("enforced"):
         problem = "policies are not in force yet"
@@ -184,6 +188,7 @@ def _agent(text: str) -> AgentStatus | None:
         problem = "; ".join(said["problems"])
     return AgentStatus(
         version=str(said.get("version", "")),
+        enforced=bool(said.get("enforced")),
         endpoints=int(said.get("endpoints", 0)),
         programs=int(said.get("programs", 0)),
         blocks=tuple(said.get("blocks", ())),

@@ -102,7 +102,7 @@ def _agent(host: HostStatus) -> Text:
     if host.agent is None:
         return Text("no answer" if host.reachable else "", style=_BAD)
     if host.agent.problem:
-        return Text(host.agent.problem, style=_BAD)
+        return Text("in force" if host.agent.enforced else "not in force", style=_BAD)
     return Text(f"in force, {host.agent.endpoints} endpoints", style=_GOOD)
 
 

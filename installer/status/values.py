@@ -41,9 +41,11 @@ class CertificateStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStatus:
-    """What `romana status` says on a host; `problem` is empty where all is well."""
+    """What `romana status` says on a host; `problem` is empty where all is well. Policies may be
+    `enforced` in spite of one."""
 
     version: str = ""
+    enforced: bool = False
     endpoints: int = 0
     programs: int = 0
     blocks: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ OUTPUT = f"""\
 os Debian GNU/Linux 12 (bookworm)
 kernel 6.1.0-18-amd64
 uptime 3600.50
+booted 60050 100
 service containerd ActiveState=active ActiveEnterTimestampMonotonic=600500000 NRestarts=0 UnitFileState=enabled
 service romana-agent ActiveState=active ActiveEnterTimestampMonotonic=3000500000 NRestarts=2 UnitFileState=enabled
 service kubelet ActiveState=failed ActiveEnterTimestampMonotonic=0 NRestarts=5 UnitFileState=enabled
@@ -87,7 +88,7 @@ def test_agent(host) -> None:
         ('{"enforced": false, "failure": "nft: no such table"}', "nft: no such table"),
         ('{"enforced": false, "failure": ""}', "policies are not in force yet"),
         ('{"enforced": true, "problems": ["a", "b"]}', "a; b"),
-        ("Error: the agent is not running", "Error: the agent is not running"),
+        ("Error: the agent is not running", "the agent is not running"),
     ],
 )
 def test_agent_with_a_problem(said, problem) -> None:
@@ -144,7 +145,16 @@ def test_tables_and_data_say_the_same(host) -> None:
     with console.capture() as captured:
         console.print(render(status))
     text = captured.get()
-    for word in ("node1", "containerd", "50m", "1.6.20~ds1", "unreachable", "15 days", "failed"):
+    for word in (
+        "node1",
+        "containerd",
+        "50m",
+        "in force, 3 endpoints",
+        "1.6.20~ds1",
+        "unreachable",
+        "15 days",
+        "failed",
+    ):
         assert word in text
     data = as_json(status)
     assert data["healthy"] is False
