@@ -205,6 +205,8 @@ class Agent:
         return {
             **{name: self._measured(name, handler) for name, handler in runtime.items()},
             "status": queries.status,
+            "enforced": queries.enforced,
+            "judge": queries.judge,
             "policies": queries.policies,
             "endpoints": queries.endpoints,
             "routes": queries.routes,

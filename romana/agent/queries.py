@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from romana.agent.blocks import Blocks
 from romana.agent.config import Config
-from romana.agent.errors import BAD_REQUEST, NOT_FOUND, RequestError
+from romana.agent.errors import BAD_REQUEST, NOT_FOUND, TRY_LATER, RequestError
 from romana.agent.kernel import Kernel
-from romana.agent.reconciler import Reconciler
+from romana.agent.reconciler import NotEnforced, Reconciler
 from romana.agent.store import Store
 from romana.ipam.leases import Leases
 from romana.objects import Protocol
-from romana.policy.admission import EndpointPrograms, Program
+from romana.policy.admission import EndpointPrograms, Flow, Program
+from romana.policy.judge import Judge
 from romana.version import VERSION
 
 Values = dict[str, Any]
@@ -52,6 +54,7 @@ class Queries:
             "synced": self._store.synced,
             "enforced": self._reconciler.enforced_once and not self._reconciler.failure,
             "failure": self._reconciler.failure,
+            "revision": self._reconciler.revision,
             "objects": self._store.counts(),
             "endpoints": len(admission.endpoints),
             "programs": len(admission.programs),
@@ -63,6 +66,52 @@ class Queries:
             },
             "problems": [str(problem) for problem in self._store.problems],
         }
+
+    async def enforced(self, parameters: Mapping[str, Any]) -> Values:
+        """Answers when what is known now is in force, or with `revision`, when that state of the
+        source is.
+
+        Raises:
+            RequestError: it is not.
+        """
+        revision = parameters.get("revision")
+        try:
+            if revision is None:
+                await self._reconciler.enforced()
+            else:
+                await self._reconciler.reached(str(revision))
+        except NotEnforced as error:
+            raise RequestError(TRY_LATER, str(error)) from error
+        return {"revision": self._reconciler.revision}
+
+    async def judge(self, parameters: Mapping[str, Any]) -> list[Values]:
+        """What the compiled form in force says of flows: `flows` holds source, destination, number
+        of the protocol and port of each.
+
+        Raises:
+            RequestError: one cannot be read.
+        """
+        snapshot = self._reconciler.snapshot
+        node = snapshot.nodes.get(("", self._config.name))
+        judge = Judge(self._reconciler.admission, node.addresses if node else ())
+        try:
+            flows = [
+                Flow(
+                    source=ip_address(source),
+                    destination=ip_address(destination),
+                    protocol=int(protocol),
+                    port=int(port),
+                )
+                for source, destination, protocol, port in parameters["flows"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            wanted = "each of `flows` is [source, destination, protocol, port]"
+            raise RequestError(BAD_REQUEST, f"judge: {error}", wanted) from error
+        verdicts = [judge.verdict(flow) for flow in flows]
+        return [
+            {"egress": each.egress.outcome.value, "ingress": each.ingress.outcome.value}
+            for each in verdicts
+        ]
 
     async def policies(self, parameters: Mapping[str, Any]) -> list[Values]:
         """Romana policies in force, with the local pods that each isolates; one by `name`, all its

@@ -41,6 +41,8 @@ class Reconciler:
         self.enforced_once = False
         self.snapshot = Snapshot()
         self.admission = Admission()
+        self.revision = ""
+        self._done = asyncio.Event()
 
     async def run(self) -> None:
         """Reconcile until cancelled. Nothing is written before every kind of object has been
@@ -68,6 +70,24 @@ class Reconciler:
             await asyncio.wait_for(waiting, ENFORCE_LIMIT_S)
         except asyncio.TimeoutError:
             raise NotEnforced(f"policies are not in force after {ENFORCE_LIMIT_S} s") from None
+
+    async def reached(self, revision: str) -> None:
+        """Wait until a revision of the source is in the kernel.
+
+        Raises:
+            NotEnforced: it is not, and why.
+        """
+
+        async def wait() -> None:
+            while self.revision != revision:
+                await self._done.wait()
+
+        try:
+            await asyncio.wait_for(wait(), ENFORCE_LIMIT_S)
+        except asyncio.TimeoutError:
+            reason = self.failure or f"the source is at {self._store.revision or 'none'}"
+            message = f"revision {revision} is not in force after {ENFORCE_LIMIT_S} s: {reason}"
+            raise NotEnforced(message) from None
 
     def audit(self) -> None:
         """Compare with what the kernel really holds, at the next round, which comes at once."""
@@ -100,6 +120,8 @@ class Reconciler:
         self.failure = ""
         self.failing_since = None
         self.enforced_once = True
+        self._done.set()
+        self._done = asyncio.Event()
         for each in waiting:
             if not each.done():
                 each.set_result(None)
@@ -107,9 +129,10 @@ class Reconciler:
 
     async def _reconcile(self, audit: bool) -> bool:
         snapshot, endpoints = self._store.snapshot(), self.endpoints()
+        revision = self._store.revision
         admission = compile_admission(snapshot, endpoints)
         complete = await self._kernel.enforce(snapshot, endpoints, admission, audit=audit)
-        self.snapshot, self.admission = snapshot, admission
+        self.snapshot, self.admission, self.revision = snapshot, admission, revision
         self._metrics.endpoints.set(len(admission.endpoints))
         self._metrics.programs.set(len(admission.programs))
         self._metrics.grants.set(sum(len(each.grants) for each in admission.programs.values()))

@@ -31,6 +31,7 @@ class Store:
         self._changed = asyncio.Event()
         self._since: float | None = None
         self._pulse = asyncio.Event()
+        self.revision = ""
 
     @property
     def synced(self) -> bool:
@@ -95,6 +96,12 @@ class Store:
         self._refused.pop((kind.field, key), None)
         if self._objects[kind.field].pop(key, None) is not None:
             self._touch(kind)
+
+    def mark(self, revision: str) -> None:
+        """Take notice that the objects are those of a revision of the source."""
+        if revision != self.revision:
+            self.revision = revision
+            self.wake()
 
     def trouble(self, where: str, error: SourceError | None) -> None:
         """Take notice that a part of the source does not work, or works again."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,15 @@ RETRY_S = 2
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+Stamp = tuple[int, int, int]
+"""A file's inode, size and time of change: another content has another stamp."""
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a file holds, as of `stamp` (inode, size, time of change)."""
+    """What a file holds, as of `stamp`."""
 
-    stamp: tuple[int, int, int]
+    stamp: Stamp
     objects: tuple[tuple[Kind, Object], ...] = ()
     invalid: tuple[tuple[Kind, InvalidObject], ...] = ()
 
@@ -70,7 +75,7 @@ def _flat(documents: list[Any]) -> Iterator[object]:
             yield document
 
 
-def read_content(stamp: tuple[int, int, int], text: bytes, name: str) -> Content:
+def read_content(stamp: Stamp, text: bytes, name: str) -> Content:
     """Read a file's objects. Kinds that Romana does not use are passed over.
 
     Raises:
@@ -92,6 +97,23 @@ def read_content(stamp: tuple[int, int, int], text: bytes, name: str) -> Content
     return Content(stamp, tuple(objects), tuple(invalid))
 
 
+def stamps(directory: Path) -> dict[Path, Stamp]:
+    """The manifests in a directory as they are now."""
+    return {
+        path: (status.st_ino, status.st_size, status.st_mtime_ns)
+        for path in sorted(directory.iterdir())
+        if path.suffix in SUFFIXES and not path.name.startswith(".")
+        if (status := _status(path)) is not None
+    }
+
+
+def revision_of(found: Mapping[Path, Stamp]) -> str:
+    """A digest of a directory's state: who has changed it asks the agent for this revision to know
+    when the change is in force."""
+    text = "\n".join(f"{path.name} {stamp}" for path, stamp in sorted(found.items()))
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
 class FilesSource:
     """Delivers a directory's manifests to a sink.
 
@@ -103,7 +125,7 @@ class FilesSource:
         self._directory = directory
         self._sink = sink
         self._contents: dict[Path, Content] = {}
-        self._broken: dict[Path, tuple[int, int, int]] = {}
+        self._broken: dict[Path, Stamp] = {}
         self._delivered = False
 
     async def run(self) -> None:
@@ -130,12 +152,7 @@ class FilesSource:
 
     def look(self) -> None:
         """Read what has changed in the directory, and deliver the whole of it."""
-        found = {
-            path: (status.st_ino, status.st_size, status.st_mtime_ns)
-            for path in sorted(self._directory.iterdir())
-            if path.suffix in SUFFIXES and not path.name.startswith(".")
-            if (status := _status(path)) is not None
-        }
+        found = stamps(self._directory)
         changed = self._forget(set(found))
         for path, stamp in found.items():
             known = self._contents.get(path)
@@ -146,6 +163,8 @@ class FilesSource:
         if (changed and self._delivered) or (ready and not self._delivered):
             self._delivered = True
             self._deliver()
+        if self._delivered:
+            self._sink.mark(revision_of(found))
 
     def _forget(self, found: set[Path]) -> bool:
         gone = (set(self._contents) | set(self._broken)) - found
@@ -155,7 +174,7 @@ class FilesSource:
             self._sink.trouble(str(path), None)
         return bool(gone)
 
-    def _read(self, path: Path, stamp: tuple[int, int, int]) -> None:
+    def _read(self, path: Path, stamp: Stamp) -> None:
         try:
             self._contents[path] = read_content(stamp, path.read_bytes(), path.name)
         except (SourceError, OSError) as error:

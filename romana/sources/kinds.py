@@ -156,6 +156,9 @@ class Sink(Protocol):
     def remove(self, kind: Kind, key: Key) -> None:
         """Forget an object."""
 
+    def mark(self, revision: str) -> None:
+        """Take notice that what was delivered is the source's state of this name."""
+
     def trouble(self, where: str, error: SourceError | None) -> None:
         """Take notice that a part of the source does not work, or works again (None)."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from romana.agent.store import Store
 from romana.sources.errors import SourceError
-from romana.sources.files import FilesSource, read_manifests
+from romana.sources.files import FilesSource, read_manifests, revision_of, stamps
 
 POD = """
 apiVersion: v1
@@ -142,3 +142,16 @@ async def test_a_directory_that_is_not_there_is_told(tmp_path):
 def test_errors_name_file_and_line(text, message):
     with pytest.raises(SourceError, match=message):
         read_manifests(text, "x.yaml")
+
+
+async def test_what_was_delivered_has_the_name_of_the_directorys_state(tmp_path):
+    (tmp_path / "a.yaml").write_text(pod("one"))
+    async with following(tmp_path) as store:
+        await until(store, lambda: store.synced)
+        assert store.revision == revision_of(stamps(tmp_path))
+        (tmp_path / "b.yaml").write_text(pod("two"))
+        await until(store, lambda: pods(store) == ["one", "two"])
+        assert store.revision == revision_of(stamps(tmp_path))
+        (tmp_path / "b.yaml").unlink()
+        await until(store, lambda: pods(store) == ["one"])
+        assert store.revision == revision_of(stamps(tmp_path))
