@@ -12,12 +12,14 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from hashlib import blake2b
+from ipaddress import ip_address
 from typing import Any
 from weakref import WeakValueDictionary
 
 from romana.agent.blocks import Blocks
 from romana.agent.errors import (
     BAD_REQUEST,
+    NO_ADDRESS,
     NOT_AS_MADE,
     TRY_LATER,
     UNKNOWN_CONTAINER,
@@ -26,9 +28,9 @@ from romana.agent.errors import (
 from romana.agent.kernel import Kernel, KernelError
 from romana.agent.reconciler import NotEnforced, Reconciler
 from romana.agent.store import Store
-from romana.ipam.leases import Attachment, Exhausted, Lease, Leases
+from romana.ipam.leases import Attachment, Exhausted, Lease, Leases, Unavailable
 from romana.ipam.leftover import leftover
-from romana.objects import Key, Pod
+from romana.objects import Address, Key, Pod
 
 POD_WAIT_S = 15
 """The runtime may know a pod before the agent has heard of it; longer than this is not a delay any
@@ -79,7 +81,7 @@ class Attachments:
             self.check_ready()
             pod = await self._pod(parameters)
             netns = _text(parameters, "netns")
-            lease = await self._lease(attachment, pod, netns)
+            lease = await self._lease(attachment, pod, netns, _asked(parameters))
             try:
                 link = await self._kernel.attach(lease, attachment.ifname)
                 await self._reconciler.enforced()
@@ -189,7 +191,9 @@ class Attachments:
             message = f"pod {'/'.join(key)} is {found} known to the agent after {POD_WAIT_S} s"
             raise RequestError(TRY_LATER, message, "is the agent connected to the API?") from None
 
-    async def _lease(self, attachment: Attachment, pod: Pod, netns: str) -> Lease:
+    async def _lease(
+        self, attachment: Attachment, pod: Pod, netns: str, asked: tuple[Address, ...]
+    ) -> Lease:
         """A lease of one address of each family, from a further block where this host's are
         full."""
         wanted = Lease(
@@ -199,6 +203,7 @@ class Attachments:
             netns=netns,
             interface=interface_name(attachment),
             boot=self._boot,
+            addresses=asked,
         )
         before = self._leases.find(attachment)
         if before is not None and (before.pod, before.netns) != (pod.key, netns):
@@ -209,6 +214,9 @@ class Attachments:
                 return self._leases.allocate(wanted, own, self._blocks.versions)
             except Exhausted as error:
                 await self._blocks.claim(error.version, own)
+            except Unavailable as error:
+                message = f"pod {'/'.join(pod.key)} cannot have the address it asks for: {error}"
+                raise RequestError(NO_ADDRESS, message, "see `romana block list`") from error
 
     async def _release(self, lease: Lease) -> None:
         """Undo an attachment: no policy any more, no interface, and only then the address may be
@@ -235,6 +243,14 @@ def _text(parameters: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise RequestError(BAD_REQUEST, f"`{name}` is missing in the request")
     return value
+
+
+def _asked(parameters: Mapping[str, Any]) -> tuple[Address, ...]:
+    """The addresses that the runtime asks for; as a rule none."""
+    try:
+        return tuple(ip_address(text) for text in parameters.get("ips", ()))
+    except ValueError as error:
+        raise RequestError(BAD_REQUEST, f"the address asked for is none: {error}") from error
 
 
 def _about(lease: Lease) -> dict[str, object]:

@@ -95,17 +95,42 @@ def parameters_of(command: str, config: Json, environment: dict[str, str]) -> Js
     if missing:
         raise CniError(BAD_ENVIRONMENT, f"{command} needs {', '.join(missing)}")
     pairs = (item.partition("=") for item in environment.get("CNI_ARGS", "").split(";") if item)
+    arguments = {name: value for name, _, value in pairs}
     parameters: Json = {
         "container": environment.get("CNI_CONTAINERID", ""),
         "netns": environment.get("CNI_NETNS", ""),
         "ifname": environment.get("CNI_IFNAME", ""),
-        "args": {name: value for name, _, value in pairs},
+        "args": arguments,
     }
+    asked = asked_addresses(config, arguments)
+    if command == "ADD" and asked:
+        parameters["ips"] = asked
     if command == "CHECK":
         parameters["previous"] = config.get("prevResult")
     if command == "GC":
         parameters["attachments"] = config.get("cni.dev/valid-attachments") or []
     return parameters
+
+
+def asked_addresses(config: Json, arguments: dict[str, str]) -> list[str]:
+    """The addresses that the runtime asks for, in whichever of the three customary ways: the
+    capability `ips`, the same among `args`, or IP in CNI_ARGS. Prefix lengths are dropped.
+    See https://www.cni.dev/docs/conventions/.
+
+    Raises:
+        CniError: the configuration is not in their form.
+    """
+    try:
+        asked = (config.get("runtimeConfig") or {}).get("ips")
+        asked = asked or ((config.get("args") or {}).get("cni") or {}).get("ips")
+        return [
+            str(text).partition("/")[0]
+            for text in asked or arguments.get("IP", "").replace(",", " ").split()
+        ]
+    except (AttributeError, TypeError) as error:
+        raise CniError(
+            BAD_CONFIG, f"runtimeConfig or args are not as they should be: {error}"
+        ) from error
 
 
 def ask(path: str, method: str, parameters: Json) -> Json:

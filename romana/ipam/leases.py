@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from romana.ipam.layout import usable
+from romana.ipam.layout import holding, usable
 from romana.objects import Address, Key, Network
 
 SCHEMA = """
@@ -52,6 +52,10 @@ class Exhausted(Exception):
     def __init__(self, version: int) -> None:
         super().__init__(f"no IPv{version} address is left in this host's blocks")
         self.version = version
+
+
+class Unavailable(Exception):
+    """An address that was asked for cannot be leased; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,18 +125,26 @@ class Leases:
         """Lease one address of each family. An attachment that has a lease keeps it as it is.
 
         Args:
-            wanted: the lease to make; its addresses and time are of no account.
+            wanted: the lease to make; its addresses are those asked for, if any. Its time is of no
+                account.
             blocks: this host's blocks.
             versions: the families, 4 and 6.
 
         Raises:
             Exhausted: a family has no free address in the blocks. Nothing is leased.
+            Unavailable: an address that was asked for is not this host's to give, or is in use.
         """
         known = self.find(wanted.attachment)
         if known is not None:
             return known
         with _transaction(self._base):
-            addresses = [self._free_address(blocks, version) for version in versions]
+            asked = {address.version: address for address in wanted.addresses}
+            addresses = [
+                self._asked_address(blocks, asked[version])
+                if version in asked
+                else self._free_address(blocks, version)
+                for version in versions
+            ]
             self._base.executemany(
                 "INSERT INTO lease VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
@@ -200,6 +212,13 @@ class Leases:
             if address not in leased and any(address in block for block in mine):
                 return address
         raise Exhausted(version)
+
+    def _asked_address(self, blocks: Sequence[Network], address: Address) -> Address:
+        if holding(blocks, address) is None:
+            raise Unavailable(f"{address} is in none of this host's blocks")
+        if address in self._leased(address.version):
+            raise Unavailable(f"{address} is leased to another pod")
+        return address
 
     def _leased(self, version: int) -> set[Address]:
         rows = self._base.execute("SELECT address FROM lease WHERE family = ?", (version,))

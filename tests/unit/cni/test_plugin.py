@@ -193,3 +193,24 @@ def test_only_four_modules_are_imported():
         line.split()[1] for line in FILE.read_text().splitlines() if line.startswith("import ")
     ]
     assert words == ["json", "os", "socket", "sys"]
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments"),
+    [
+        ({"runtimeConfig": {"ips": ["10.112.0.9/12", "fd00::9/64"]}}, ""),
+        ({"args": {"cni": {"ips": ["10.112.0.9", "fd00::9"]}}}, ""),
+        ({"runtimeConfig": None}, ";IP=10.112.0.9,fd00::9"),
+    ],
+)
+def test_an_address_may_be_asked_for(tmp_path, config, arguments):
+    config = {**config, "cniVersion": "1.0.0", "socket": str(tmp_path / "s")}
+    environment = {**POD, "CNI_ARGS": POD["CNI_ARGS"] + arguments}
+    with agent(tmp_path / "s", {"result": ANSWER}) as requests:
+        assert run("ADD", config, **environment)[0] == 0
+    assert requests[0]["params"]["ips"] == ["10.112.0.9", "fd00::9"]
+
+
+def test_nonsense_is_not_asked_for():
+    code, result = run("ADD", {"cniVersion": "1.0.0", "runtimeConfig": {"ips": 5}}, **POD)
+    assert (code, result["code"]) == (1, plugin.BAD_CONFIG)

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from romana.ipam.leases import Attachment, Exhausted, Lease, Leases
+from romana.ipam.leases import Attachment, Exhausted, Lease, Leases, Unavailable
 from romana.ipam.leftover import leftover
 
 BLOCK = ip_network("10.0.0.0/29")
@@ -169,3 +169,16 @@ class Machine(RuleBasedStateMachine):
 
 Machine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestMachine = Machine.TestCase
+
+
+def test_an_address_that_is_asked_for(leases):
+    nine = ip_address("10.0.0.4")
+    lease = leases.allocate(wanted("a", addresses=(nine,)), (BLOCK, SIX), (4, 6))
+    assert lease.addresses == (nine, ip_address("fd00::1"))
+    with pytest.raises(Unavailable, match=r"10\.0\.0\.4 is leased to another pod"):
+        leases.allocate(wanted("b", addresses=(nine,)), (BLOCK,), (4,))
+    with pytest.raises(Unavailable, match="none of this host's blocks"):
+        leases.allocate(wanted("b", addresses=(ip_address("10.9.0.4"),)), (BLOCK,), (4,))
+    assert [each.attachment.container for each in leases.all()] == ["a"]
+    leases.free(lease.attachment)
+    assert leases.allocate(wanted("b", addresses=(nine,)), (BLOCK,), (4,)).addresses == (nine,)
