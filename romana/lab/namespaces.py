@@ -13,8 +13,8 @@
 
 `with` waits until no other process has the lab, removes what a killed run left under the prefix,
 and tears down on every way out. Without it, `ensure()` and `host()` converge, and the lab outlives
-the process until `remove()`. Links are made from within (`ip -n LAB link add ... netns HOST`): there
-is no link to the root namespace, and no way out.
+the process until `remove()`. Links are made from within (`ip -n LAB link add ... netns HOST`):
+there is no link to the root namespace, and no way out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -274,9 +274,12 @@ class Lab(Namespace):
 
     def _drop(self, port: str) -> None:
         """Remove a bridge's port, unless the kernel does at this moment, with its namespace."""
-        while port in self.links():
-            with suppress(LabError):
+        if port in self.links():
+            try:
                 self.ip("link", "del", port)
+            except LabError:
+                if port in self.links():
+                    raise
 
     def remove(self) -> None:
         """End every process in the lab's namespaces, and remove them all. Absent is fine."""
