@@ -29,6 +29,7 @@ GATEWAY6 = "fe80::ecee:eeff:feee:eeee"
 """The link-local address that the kernel itself gives to an interface with HOST_HARDWARE."""
 
 GATEWAYS = {4: GATEWAY4, 6: GATEWAY6}
+EVERYTHING = {4: "0.0.0.0/0", 6: "::/0"}
 
 SETTINGS = {
     "ipv4/conf/{}/forwarding": "1",
@@ -135,7 +136,7 @@ def host_commands(link: PodLink) -> Iterator[str]:
         neighbour = f"{address} lladdr {link.hardware} dev {link.interface}"
         yield f"neighbour replace {neighbour} nud permanent"
         route = pod_route(link.interface, address, link.sources)
-        yield f"-{address.version} route replace {' '.join(route.words())}"
+        yield f"route replace {' '.join(route.words())}"
 
 
 def pod_commands(link: PodLink) -> Iterator[str]:
@@ -146,11 +147,11 @@ def pod_commands(link: PodLink) -> Iterator[str]:
         yield f"address replace {address}/{address.max_prefixlen} dev {link.name}{duplicate}"
     yield f"link set {link.name} up"
     for address in link.addresses:
-        family, gateway = f"-{address.version}", GATEWAYS[address.version]
+        gateway, everything = GATEWAYS[address.version], EVERYTHING[address.version]
         yield f"neighbour replace {gateway} lladdr {HOST_HARDWARE} dev {link.name} nud permanent"
         if address.version == 4:
-            yield f"{family} route replace {gateway} dev {link.name} scope link"
-        yield f"{family} route replace default via {gateway} dev {link.name} src {address}"
+            yield f"route replace {gateway} dev {link.name} scope link"
+        yield f"route replace {everything} via {gateway} dev {link.name} src {address}"
 
 
 def _batch(commands: Iterator[str]) -> str:

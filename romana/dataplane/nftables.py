@@ -59,19 +59,19 @@ class Renderer:
     before, and their sets are the very same values.
 
     Args:
-        settings: what of the configuration is in the table.
+        settings: what of the configuration is in the table; others may be assigned at any time.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._programs: dict[str, tuple[Program, dict[str, Set], Chain]] = {}
 
     def render(self, admission: Admission) -> Ruleset:
         """The table that enforces an Admission."""
         endpoints = tuple(admission.endpoints.values())
         sets: dict[str, Set] = dict(_dispatch_sets(endpoints))
-        chains: dict[str, Chain] = dict(_fixed_chains(self._settings))
-        sets.update(_network_sets(self._settings))
+        chains: dict[str, Chain] = dict(_fixed_chains(self.settings))
+        sets.update(_network_sets(self.settings))
         programs = {}
         for program in admission.programs.values():
             name = program_chain(program.direction, program.name)
@@ -170,7 +170,8 @@ def _masquerade_rules(settings: Settings) -> Iterator[str]:
         for family in FAMILIES:
             header = HEADER[family]
             inside, beyond = f"{header} saddr @pods{family}", f"{header} daddr != @direct{family}"
-            yield f"{inside} {beyond} masquerade fully-random"
+            exact = f"{header} daddr != @direct-hosts{family}"
+            yield f"{inside} {beyond} {exact} masquerade fully-random"
 
 
 def _dispatch_sets(endpoints: tuple[EndpointPrograms, ...]) -> Iterator[tuple[str, Set]]:
@@ -203,10 +204,20 @@ def _network_sets(settings: Settings) -> Iterator[tuple[str, Set]]:
     for family in FAMILIES:
         kind = ADDRESS_TYPE[family]
         for name, networks in (("pods", settings.pod_networks), ("direct", direct)):
-            spans = (
-                (int(each.network_address), int(each.broadcast_address))
-                for each in networks
-                if each.version == family
+            spans = (_span(each) for each in networks if each.version == family)
+            elements = frozenset(
+                merged_ranges(family, (each for each in spans if each[0] != each[1]))
             )
-            elements = frozenset(merged_ranges(family, spans))
             yield f"{name}{family}", Set(type=kind, interval=True, elements=elements)
+        # Thousands of nodes are exact addresses: they must not lie in a set with a single interval
+        # field.
+        hosts = (
+            _span(each)[0] for each in direct if each.version == family and each.num_addresses == 1
+        )
+        elements = frozenset(address_text(family, each) for each in hosts)
+        yield f"direct-hosts{family}", Set(type=kind, elements=elements)
+
+
+def _span(network: Network) -> tuple[int, int]:
+    low = int(network.network_address)
+    return low, low + network.num_addresses - 1

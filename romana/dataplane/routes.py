@@ -187,7 +187,7 @@ def _order(route: Route) -> tuple[int, int, int]:
 
 
 def _command(verb: str, route: Route) -> str:
-    return f"-{route.destination.version} route {verb} {' '.join(route.words())}"
+    return f"route {verb} {' '.join(route.words())}"
 
 
 def _parsed(entry: dict[str, Any], version: int) -> Route:
