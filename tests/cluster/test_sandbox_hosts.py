@@ -93,7 +93,7 @@ def test_a_container_runs_in_a_host(hosts):
 def test_each_host_has_control_groups_of_its_own(hosts):
     make = (
         "cd /sys/fs/cgroup; if [ -d memory ]; then cd memory; fi;"
-        " mkdir -p kubepods; sleep 300 >/dev/null & echo $! >kubepods/cgroup.procs;"
+        " mkdir -p kubepods; sleep 300 >/dev/null 2>&1 & echo $! >kubepods/cgroup.procs;"
         " cat kubepods/cgroup.procs"
     )
     clear = (
