@@ -32,6 +32,7 @@ COLOURS: dict[Outcome, str] = {
     "skipped": "cyan",
     "unreachable": "bold red",
 }
+LONGEST = 300
 QUIET_S = 10.0
 """Without a terminal, progress is a line at most this often."""
 
@@ -147,8 +148,8 @@ class Console:
             (change, "dim"),
             (word, COLOURS[event.outcome]),
         )
-        for line in event.reason.splitlines():
-            self.line(f"    {line}")
+        for line in event.reason.splitlines() if event.outcome != "skipped" else ():
+            self.line(f"    {_cut(line)}")
         if self._diff and event.diff:
             for text in event.diff.splitlines():
                 self.line((f"    {text}", _diff_colour(text)))
@@ -208,6 +209,11 @@ def _table(hosts: tuple[HostRecap, ...]) -> Table:
         cells = [Text(str(count), COLOURS[name] if count else "dim") for name, count in counts]
         table.add_row(host.host, *cells, Text(str(host.round_trips), "dim"))
     return table
+
+
+def _cut(line: str) -> str:
+    """A line of some program's log, which may be a page long; the log file has all of it."""
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
 
 def _amount(event: Progress) -> str:

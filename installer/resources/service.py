@@ -169,5 +169,6 @@ def _why(rewritten: bool, sum_: str, inputs: list[str], stale: bool) -> str:
     if rewritten:
         return "" if sum_ == "absent" else f", unit {short(sum_)}"
     if inputs:
-        return f", {', '.join(inputs)} changed"
+        more = f" and {len(inputs) - 2} more" if len(inputs) > 2 else ""
+        return f", {', '.join(inputs[:2])}{more} changed"
     return ", started with other inputs" if stale else ""
