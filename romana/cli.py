@@ -6,6 +6,7 @@ import json
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -238,6 +239,23 @@ def explain(
     if as_json:
         return dump(answer)
     return click.echo("\n".join(answer["lines"]))
+
+
+@main.command(epilog="Example: romana conformance networkpolicy-v1.json.gz --only ipBlock")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--backend", default="nftables", show_default=True, type=click.Choice(("nftables",), False)
+)
+@click.option("--only", default="", help="Cases with this text in their name, or with this tag.")
+@click.option("--hosts", default=2, show_default=True, type=click.IntRange(1, 3))
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def conformance(file: Path, backend: str, only: str, hosts: int, as_json: bool) -> None:
+    """Prove this machine's kernel: make hosts and pods, enforce the cases of FILE, probe every
+    cell."""
+    from romana.conformance.command import conformance as prove
+    from romana.conformance.run import Setting
+
+    sys.exit(prove(file, Setting(hosts=hosts, backend=backend), only=only, as_json=as_json))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+"""`romana conformance`: the command's work, apart from its options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import msgspec
+
+from romana.agent.errors import AgentError
+from romana.conformance.cases import Case, ConformanceError, load
+from romana.conformance.report import Report
+from romana.conformance.run import Setting, run
+from romana.lab.command import LabError
+
+
+def conformance(path: Path, setting: Setting, *, only: str, as_json: bool) -> int:
+    """Run the cases of a file and print what came of it.
+
+    Args:
+        path: the file.
+        setting: where to run.
+        only: cases with this text in their description or among their tags; empty for all.
+        as_json: print JSON.
+
+    Returns:
+        The exit code: 0 where no cell is wrong.
+    """
+    try:
+        if os.geteuid() != 0:
+            raise ConformanceError("only root can make hosts and pods: try sudo")  # noqa: TRY301
+        cases = selected(load(path), only)
+        report = _run(cases, setting)
+    except (ConformanceError, LabError, AgentError, OSError) as error:
+        click.echo(f"romana conformance: {error}", err=True)
+        return 1
+    if as_json:
+        click.echo(msgspec.json.encode(report.as_json()).decode())
+    else:
+        for line in report.lines():
+            click.echo(line)
+    return 1 if report.wrong else 0
+
+
+def selected(cases: tuple[Case, ...], only: str) -> tuple[Case, ...]:
+    """The cases with a text in their description or among their tags.
+
+    Raises:
+        ConformanceError: there is none.
+    """
+    wanted = only.lower()
+    found = tuple(
+        case
+        for case in cases
+        if wanted in case.description.lower() or wanted in (tag.lower() for tag in case.tags)
+    )
+    if not found:
+        raise ConformanceError(f"none of the {len(cases)} cases has `{only}` in it")
+    return found
+
+
+def _run(cases: tuple[Case, ...], setting: Setting) -> Report:
+    """Run, with a bar where somebody looks."""
+    with ExitStack() as stack:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress
+
+            bar = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
+            task = bar.add_task("making hosts", total=len(cases))
+
+            def progress(case: Case, wrong: int) -> None:
+                bar.update(task, advance=1, description=case.description[:60])
+                if wrong:
+                    bar.console.print(f"{case.description}: {wrong} wrong", markup=False)
+
+        else:
+
+            def progress(case: Case, wrong: int) -> None:
+                if wrong:
+                    click.echo(f"{case.description}: {wrong} wrong", err=True)
+
+        return run(cases, setting, progress)
