@@ -1,0 +1,285 @@
+"""Changes of the table in the kernel: differences, replacement, failure, drift."""
+
+import asyncio
+import random
+import socket
+import threading
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from romana.dataplane import (
+    NETFILTER,
+    Backend,
+    Listener,
+    Overflowed,
+    Renderer,
+    Ruleset,
+    RulesetChanged,
+    RulesetError,
+    Settings,
+    difference,
+)
+from romana.dataplane.ruleset import Chain
+from romana.lab.probes import tcp
+from romana.policy.admission import (
+    Admission,
+    Direction,
+    Endpoint,
+    EndpointPrograms,
+    Grant,
+    Program,
+)
+
+INGRESS, EGRESS = Direction.INGRESS, Direction.EGRESS
+A, B = "10.112.0.5", "10.112.0.6"
+QUICK_S = 0.4
+CIDRS = ("10.0.0.0/9", "10.128.0.0/9", "fd00::/16", "198.18.0.1")
+
+
+def attempt(source, address, port):
+    return tcp(source, address, port, timeout_s=QUICK_S).outcome
+
+
+def random_grants(chance):
+    """Disjoint grants: each within a slice of its own of the addresses."""
+    for family, base, step in ((4, int(ip_address("10.0.0.0")), 8), (6, 0xFD << 120, 1 << 20)):
+        for at in range(chance.randrange(12)):
+            low = base + at * step + chance.randrange(step // 2)
+            high = low + chance.choice((0, 0, 1, step // 2 - 1))
+            protocol = chance.choice((0, 6, 17, 132))
+            first = chance.randrange(1, 65000) if protocol and chance.random() < 0.7 else 0
+            last = first + chance.choice((0, 0, 10)) if first else 65535
+            yield Grant(family, low, high, protocol, first, last)
+
+
+def random_admission(chance):
+    programs = {
+        f"p{number}": Program(
+            name=f"p{number}",
+            direction=chance.choice((INGRESS, EGRESS)),
+            policies=(("test", str(number)),),
+            grants=frozenset(random_grants(chance)),
+        )
+        for number in chance.sample(range(6), chance.randrange(6))
+    }
+    into = [None, *(name for name, each in programs.items() if each.direction is INGRESS)]
+    out = [None, *(name for name, each in programs.items() if each.direction is EGRESS)]
+    endpoints = {}
+    for number in chance.sample(range(8), chance.randrange(8)):
+        addresses = (ip_address(f"10.112.0.{number}"), ip_address(f"fd00:112::{number}"))
+        endpoint = Endpoint(
+            interface=f"rom{number:012x}",
+            addresses=addresses[: chance.choice((1, 2))],
+            pod=("test", str(number)),
+        )
+        endpoints[endpoint.interface] = EndpointPrograms(
+            endpoint=endpoint, ingress=chance.choice(into), egress=chance.choice(out)
+        )
+    return Admission(endpoints=endpoints, programs=programs)
+
+
+def random_settings(chance):
+    networks = [ip_network(each) for each in CIDRS]
+    chosen = tuple(chance.sample(networks, 2)), tuple(chance.sample(networks, 2))
+    return Settings(
+        pod_networks=chosen[0], direct_networks=chosen[1], masquerade=chance.random() < 0.8
+    )
+
+
+def test_a_difference_leads_where_a_replacement_leads(host):
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    renderer = Renderer(random_settings(chance))
+    changed, replaced = Backend(), Backend()
+    other = host.lab.namespace("other")
+    for _ in range(40):
+        if chance.random() < 0.2:
+            renderer.settings = random_settings(chance)
+        ruleset = renderer.render(random_admission(chance))
+        host.do(changed.apply(ruleset))
+        other.inside(lambda wanted=ruleset: asyncio.run(replaced.replace(wanted)))
+        assert host.do(changed.drift(ruleset)) == ()
+        expected = other.inside(lambda: asyncio.run(replaced.read_back()))
+        assert host.do(changed.read_back()) == expected
+
+
+def test_differences_are_taken_not_replacements(host, monkeypatch):
+    """The random walk above must not pass by falling back to replacement."""
+    chance = random.Random(1)
+    renderer, backend = Renderer(Settings()), Backend()
+    host.do(backend.apply(renderer.render(random_admission(chance))))
+    fallen = []
+    monkeypatch.setattr(backend, "_replace", fallen.append)
+    for _ in range(20):
+        host.do(backend.apply(renderer.render(random_admission(chance))))
+    assert fallen == []
+
+
+def test_one_more_grant_touches_one_element(host):
+    host.pod("a", A)
+    grants = [host.grant(f"10.0.{at}.1/32", 6, 80) for at in range(200)]
+    host.isolate("a", ingress=host.program("p", INGRESS, *grants))
+    host.enforce()
+    before = host.ruleset
+    host.isolate("a", ingress=host.program("p", INGRESS, *grants, host.grant("10.1.0.1/32", 6, 80)))
+    host.enforce()
+    text = difference(before, host.ruleset)
+    assert text == "add element inet romana in-p-host-ports4 { 10.1.0.1 . 6 . 80 }\n"
+
+
+def test_an_established_connection_survives_a_replacement(host, responder):
+    a, b = host.pod("a", A), host.pod("b", B)
+    responder.tcp(b, 80)
+    admit = host.program("in", INGRESS, host.grant(f"{A}/32", 6, 80))
+    host.isolate("b", ingress=admit)
+    host.enforce()
+    with a.connect(B, 80) as link:
+        assert link.recv(100)
+        stop, answers = threading.Event(), []
+
+        def talk():
+            while not stop.is_set():
+                link.sendall(b"x")
+                answers.append(link.recv(1))
+
+        talker = threading.Thread(target=talk)
+        talker.start()
+        for _ in range(20):
+            host.do(Backend().apply(host.ruleset))
+        stop.set()
+        talker.join()
+        assert len(answers) > 20
+        assert set(answers) == {b"x"}
+
+
+def test_a_denied_connection_is_denied_throughout_replacements(host, responder):
+    a, b = host.pod("a", A), host.pod("b", B)
+    responder.tcp(b, 80)
+    host.isolate("b", ingress=host.program("in", INGRESS))
+    host.enforce()
+    stop, arrived = threading.Event(), []
+    listener = b.open(socket.AF_INET, socket.SOCK_DGRAM)
+    listener.bind((B, 53))
+    listener.settimeout(0.2)
+    sender = a.open(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def flood():
+        while not stop.is_set():
+            sender.sendto(b"x", (B, 53))
+
+    flooder = threading.Thread(target=flood)
+    flooder.start()
+    for _ in range(20):
+        host.do(Backend().apply(host.ruleset))
+    stop.set()
+    flooder.join()
+    with pytest.raises(TimeoutError):
+        arrived.append(listener.recv(10))
+    assert host.dropped()["denied-ingress"] > 0
+    listener.close()
+    sender.close()
+
+
+def test_tables_of_others_are_left_alone(host):
+    foreign = "table inet other { chain c { type filter hook forward priority 5; }; }"
+    host.namespace.run("nft", "-f", "-", stdin=foreign)
+    before = host.namespace.run("nft", "list", "ruleset")
+    host.pod("a", A)
+    host.enforce()
+    host.do(host.backend.replace(host.ruleset))
+    host.do(host.backend.remove())
+    assert host.namespace.run("nft", "list", "ruleset") == before
+    assert host.do(host.backend.read_back()) is None
+    host.do(host.backend.remove())
+
+
+def test_a_refused_table_leaves_the_old_one_in_force(host):
+    host.pod("a", A)
+    host.enforce()
+    before = host.do(host.backend.read_back())
+    broken = Ruleset(
+        sets=host.ruleset.sets,
+        chains={**host.ruleset.chains, "bad": Chain(rules=("nonsense",))},
+        counters=host.ruleset.counters,
+    )
+    with pytest.raises(RulesetError, match="syntax error"):
+        host.do(host.backend.apply(broken))
+    assert host.do(host.backend.read_back()) == before
+    assert host.do(host.backend.apply(host.ruleset))
+    assert not host.do(host.backend.apply(host.ruleset))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("delete table inet romana", "table romana: missing"),
+        ("flush chain inet romana to-pod", "chain to-pod: missing"),
+        ("add rule inet romana forward accept", "chain forward: foreign"),
+        ("insert rule inet romana in-p accept", "chain in-p: foreign"),
+        ("flush set inet romana in-p-hosts4", "set in-p-hosts4: missing 10.112.0.6"),
+        (
+            "add element inet romana in-p-hosts4 { 10.9.9.9 }",
+            "set in-p-hosts4: foreign 10.9.9.9",
+        ),
+        (
+            'delete element inet romana ingress4 { "rom000000000000" . 10.112.0.5 }',
+            'set ingress4: missing "rom000000000000" . 10.112.0.5 : goto in-p',
+        ),
+        ("add chain inet romana more", "chain more: foreign"),
+        ("add set inet romana more { type ipv4_addr; }", "set more: foreign"),
+    ],
+    ids=str,
+)
+def test_drift_is_noticed_told_and_repaired(host, damage, said):
+    host.pod("a", A)
+    host.isolate("a", ingress=host.program("p", INGRESS, host.grant(f"{B}/32")))
+    host.enforce()
+    listener = host.namespace.inside(lambda: Listener(NETFILTER))
+    host.namespace.run("nft", damage)
+    told = listener.receive()
+    listener.close()
+    assert [type(each) for each in told] == [RulesetChanged]
+    assert told[0].process == "nft"
+    assert told[0].tables == {"inet romana"}
+    assert str(told[0]).startswith("inet romana changed by nft, pid ")
+    assert not host.backend.own(told[0])
+    assert said in "\n".join(map(str, host.do(host.backend.drift(host.ruleset))))
+    host.do(host.backend.replace(host.ruleset))
+    assert host.do(host.backend.drift(host.ruleset)) == ()
+
+
+def test_drift_does_not_stop_a_change(host):
+    host.pod("a", A)
+    host.isolate("a", ingress=host.program("p", INGRESS, host.grant(f"{B}/32")))
+    host.enforce()
+    host.namespace.run("nft", "flush", "set", "inet", "romana", "in-p-hosts4")
+    host.isolate("a", ingress=host.program("p", INGRESS, host.grant("10.1.0.1/32")))
+    host.enforce()
+    assert host.do(host.backend.drift(host.ruleset)) == ()
+
+
+def test_own_changes_are_known_as_own(host):
+    host.pod("a", A)
+    listener = host.namespace.inside(lambda: Listener(NETFILTER))
+    host.enforce()
+    host.isolate("a", ingress=host.program("p", INGRESS))
+    host.enforce()
+    host.namespace.run("nft", "add table ip other")
+    told = listener.receive()
+    listener.close()
+    assert [(each.tables, host.backend.own(each)) for each in told] == [
+        ({"inet romana"}, True),
+        ({"inet romana"}, True),
+        ({"ip other"}, False),
+    ]
+
+
+def test_an_overflow_is_told(host):
+    listener = host.namespace.inside(lambda: Listener(NETFILTER))
+    listener._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    for number in range(200):
+        host.namespace.run("nft", f"add table ip other{number}")
+    assert Overflowed() in listener.receive()
+    listener.close()
