@@ -81,7 +81,11 @@ class Connection:
                 channel.settimeout(timeout_s)
                 channel.exec_command(_command(self._host, UNPACK if files else "sh -s\n"))
                 _send(channel, script, files, on_sent)
-                return _receive(channel, deadline, on_line)
+                output = _receive(channel, deadline, on_line)
+                # Without an exit status, either the script was killed or the connection is gone.
+                if output.status < 0:
+                    self._transport()
+                return output
         except TimeoutError as error:
             raise CommandFailed(
                 self.host,
@@ -133,41 +137,52 @@ def connect(
 
 
 def _open(host: Host, known_hosts: Path, gateway: Fabric | None, timeout_s: float) -> Fabric:
-    kwargs: dict[str, Any] = {
-        "timeout": timeout_s,
-        "banner_timeout": timeout_s,
-        "auth_timeout": timeout_s,
-        # Only a named key is offered: an agent with many keys runs into MaxAuthTries.
-        "allow_agent": host.ssh.key is None,
-        "look_for_keys": host.ssh.key is None,
-    }
-    if host.ssh.key is not None:
-        kwargs["key_filename"] = str(host.ssh.key)
     with _as_unreachable(host):
-        if host.ssh.key is not None and not host.ssh.key.exists():
-            raise Unreachable(
-                host.name,
-                f"{host.name}: the key to log in with is missing: {host.ssh.key}",
-                "put it back, or name another in the inventory; hosts of a sandbox get a new one "
-                "when it is installed again",
-            )
-        if gateway is None:
-            kwargs["sock"] = _socket(host, timeout_s)
+        kwargs = _credentials(host)
+        keys = pinned(host, known_hosts)
+        sock = _socket(host, timeout_s) if gateway is None else None
         config = Config(overrides={"load_ssh_configs": False})  # type: ignore[no-untyped-call]
         connection = Fabric(  # type: ignore[no-untyped-call]
             str(host.address),
             user=host.ssh.user,
             port=host.ssh.port,
             gateway=gateway,
-            connect_kwargs=kwargs,
+            connect_kwargs={
+                **kwargs,
+                **({"sock": sock} if sock is not None else {}),
+                "timeout": timeout_s,
+                "banner_timeout": timeout_s,
+                "auth_timeout": timeout_s,
+            },
             config=config,
         )
         client = connection.client
         assert client is not None  # fabric makes it with the connection
         client.set_missing_host_key_policy(Refuse(host.name))
-        client.get_host_keys().update(pinned(host, known_hosts))
-        connection.open()  # type: ignore[no-untyped-call]
+        client.get_host_keys().update(keys)
+        try:
+            connection.open()  # type: ignore[no-untyped-call]
+        except BaseException:
+            client.close()
+            if sock is not None:
+                sock.close()
+            raise
     return connection
+
+
+def _credentials(host: Host) -> dict[str, Any]:
+    """Keys to log in with: the named one only, for an agent with many keys runs into MaxAuthTries."""
+    key = host.ssh.key
+    if key is None:
+        return {"allow_agent": True, "look_for_keys": True}
+    if not key.exists():
+        raise Unreachable(
+            host.name,
+            f"{host.name}: the key to log in with is missing: {key}",
+            "put it back, or name another in the inventory; hosts of a sandbox get a new one "
+            "when it is installed again",
+        )
+    return {"allow_agent": False, "look_for_keys": False, "key_filename": str(key)}
 
 
 def _socket(host: Host, timeout_s: float) -> socket.socket:

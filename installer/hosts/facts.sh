@@ -4,7 +4,7 @@ say clock "$(date +%s.%N)"
 say hostname "$(cat /proc/sys/kernel/hostname)"
 say machine_id "$(cat /etc/machine-id 2>/dev/null || :)"
 (
-  . /etc/os-release 2>/dev/null
+  if [ -r /etc/os-release ]; then . /etc/os-release; fi
   echo "os_id ${ID:-}"
   echo "os_version ${VERSION_ID:-}"
 )

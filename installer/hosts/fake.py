@@ -43,7 +43,7 @@ class FakeHost:
         self.scripts: list[str] = []
         self.reachable = True
         self.cut: Cut | None = None
-        for name in ("bin", "etc", "run", "usr/sbin", "var/tmp"):
+        for name in ("bin", "etc", "run", "usr/sbin", "var/lib", "var/tmp"):
             (root / name).mkdir(parents=True, exist_ok=True)
 
     @property

@@ -31,7 +31,7 @@ def gather(session: Session, address: IPv4Address, now: Callable[[], float]) -> 
     after = now()
     try:
         return parse(output.stdout, address, (before + after) / 2)
-    except (KeyError, ValueError) as error:
+    except (LookupError, ValueError) as error:
         raise CommandFailed(
             session.host,
             f"{session.host}: its facts cannot be read: {error}",
@@ -49,7 +49,7 @@ def parse(text: str, address: IPv4Address, clock: float) -> Facts:
         clock: the operator's clock at the middle of the round trip.
 
     Raises:
-        KeyError, ValueError: something that is always there is missing or malformed.
+        LookupError, ValueError: something that is always there is missing or malformed.
     """
     rows = [line.partition(" ")[::2] for line in text.splitlines()]
     one = dict(rows)
