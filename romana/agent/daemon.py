@@ -22,7 +22,7 @@ from romana.agent.config import DEFAULT_PATH, Config, load
 from romana.agent.errors import AgentError, ConfigError
 from romana.version import VERSION
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("romana.agent.daemon")  # not __name__: it may be __main__
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
