@@ -1,7 +1,9 @@
 """Control groups: one per host in every hierarchy, so that two kubelets never share one.
 
-cgroup v1 (also beside v2, "hybrid"): a group directly below each hierarchy's root. cgroup v2 alone:
-a group below the root, with the controllers that the root has switched on for its children.
+cgroup v1 (also beside v2, "hybrid"): a group directly below each hierarchy's root, with all that is
+of the host in it. cgroup v2 alone: the same, but with all controllers passed down; and since a
+group that passes controllers down may hold no processes itself (cgroups(7)), the supervisor and the
+host proper each have a group below it.
 """
 
 from __future__ import annotations
@@ -25,6 +27,14 @@ class Hierarchy:
     path: Path
     unified: bool
     controllers: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seats:
+    """Where processes go: groups to join by the supervisor, and then by the host proper."""
+
+    supervisor: tuple[Path, ...]
+    host: tuple[Path, ...]
 
 
 def parse_hierarchies(mountinfo: str) -> tuple[Hierarchy, ...]:
@@ -64,15 +74,34 @@ def groups(name: str) -> tuple[Path, ...]:
     return tuple(hierarchy.path / name for hierarchy in hierarchies())
 
 
-def make(name: str) -> tuple[Path, ...]:
-    """Make the group in every hierarchy; what starts there is told by these paths."""
-    for hierarchy in hierarchies():
+def make(name: str) -> Seats:
+    """Make the group in every hierarchy."""
+    found = hierarchies()
+    for hierarchy in found:
         group = hierarchy.path / name
         group.mkdir(exist_ok=True)
         if "cpuset" in hierarchy.controllers:
             for setting in ("cpuset.cpus", "cpuset.mems"):
                 (group / setting).write_text((hierarchy.path / setting).read_text())
-    return groups(name)
+    made = groups(name)
+    if not is_unified(found):
+        return Seats(supervisor=made, host=made)
+    seats = Seats(supervisor=(made[0] / "supervisor",), host=(made[0] / "host",))
+    for group in (*seats.supervisor, *seats.host):
+        group.mkdir(exist_ok=True)
+    for group in (found[0].path, made[0]):
+        pass_down(group)
+    return seats
+
+
+def pass_down(group: Path) -> None:
+    """Let the groups below one of cgroup v2 have all its controllers.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    for controller in (group / "cgroup.controllers").read_text().split():
+        (group / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
 def processes(name: str) -> tuple[int, ...]:
@@ -82,7 +111,7 @@ def processes(name: str) -> tuple[int, ...]:
         for folder, _, _ in os.walk(group):
             try:
                 found.update(map(int, Path(folder, "cgroup.procs").read_text().split()))
-            except (FileNotFoundError, OSError):
+            except OSError:
                 # A group that went away while it was walked holds nothing.
                 continue
     return tuple(sorted(found - {0, os.getpid()}))

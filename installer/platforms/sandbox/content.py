@@ -87,6 +87,9 @@ REMOVED = (
     "etc/resolv.conf",
     "etc/hostname",
     "etc/machine-id",
+    # A host's boot would set these for this machine's kernel, which it shares.
+    "etc/sysctl.d/*.conf",
+    "usr/lib/sysctl.d/*",
     "var/cache/apt/archives/*.deb",
     "var/lib/apt/lists/*",
     "var/lib/dbus/machine-id",

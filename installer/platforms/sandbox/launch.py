@@ -12,6 +12,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from installer.platforms.sandbox.cgroups import Seats
+
 FORCE_RESTART = 133
 """How systemd-nspawn with --keep-unit says that the host asked for a reboot."""
 
@@ -34,7 +36,7 @@ class Launch:
     image: Path
     namespace: Path
     network: tuple[str, ...]
-    groups: tuple[Path, ...]
+    seats: Seats
     unified: bool
     binds: tuple[str, ...]
     shared: tuple[tuple[Path, str], ...]
@@ -47,15 +49,12 @@ def data_directory(directory: Path, path: str) -> Path:
 
 def supervise(launch: Launch) -> str:
     """The outer script, for `sh -eu -c`."""
-    groups = "\n".join(
-        f"echo $$ >{shlex.quote(str(group / 'cgroup.procs'))}" for group in launch.groups
-    )
     inner = shlex.join(
         ("unshare", "--mount", "--propagation", "slave", "sh", "-eu", "-c", boot(launch))
     )
     return f"""\
 echo $$ >{shlex.quote(str(launch.directory / "pid"))}
-{groups}
+{join(launch.seats.supervisor)}
 cd /
 while :; do
     {shlex.join(launch.network)}
@@ -75,12 +74,18 @@ def boot(launch: Launch) -> str:
     # next mount, since after a crash of this machine the upper layer would be unsound; kernels
     # before 5.10 do not know it.
     return f"""\
+{join(launch.seats.host)}
 rm -rf {shlex.quote(str(here / "work/work/incompat"))}
 mount -t overlay overlay -o {shlex.quote(layers + ",volatile")} {root} 2>/dev/null ||
     mount -t overlay overlay -o {shlex.quote(layers)} {root}
 export SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes{" SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1" * launch.unified}
 exec {shlex.join(nspawn(launch))}
 """
+
+
+def join(groups: tuple[Path, ...]) -> str:
+    """Shell text: this process into these control groups."""
+    return "\n".join(f"echo $$ >{shlex.quote(str(group / 'cgroup.procs'))}" for group in groups)
 
 
 def nspawn(launch: Launch) -> tuple[str, ...]:

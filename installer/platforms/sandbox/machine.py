@@ -116,8 +116,8 @@ class Machine:
                 "destroy the cluster and make it again",
             )
         (self.directory / "pid").unlink(missing_ok=True)
-        groups = cgroups.make(self.namespace.name)
-        script = supervise(self._launch(image, packages, groups))
+        seats = cgroups.make(self.namespace.name)
+        script = supervise(self._launch(image, packages, seats))
         with self.console.open("ab") as console:
             subprocess.run(
                 ("setsid", "--fork", "sh", "-eu", "-c", script),
@@ -209,7 +209,7 @@ class Machine:
         temporary.chmod(seed.mode)
         temporary.rename(path)
 
-    def _launch(self, image: Path, packages: Path, groups: tuple[Path, ...]) -> Launch:
+    def _launch(self, image: Path, packages: Path, seats: cgroups.Seats) -> Launch:
         module = "romana.lab.host"
         place = (self.lab.name, str(self.lab.default.network), self.hostname, str(self.address))
         modules = ((_MODULES, str(_MODULES)),) if _MODULES.is_dir() else ()
@@ -220,7 +220,7 @@ class Machine:
             image=image,
             namespace=self.namespace.path,
             network=(sys.executable, "-m", module, *place),
-            groups=groups,
+            seats=seats,
             unified=cgroups.is_unified(cgroups.hierarchies()),
             binds=BINDS,
             shared=((packages, MOUNT), *modules),

@@ -51,10 +51,11 @@ class Sandbox:
 
     def plan(self, cluster: Cluster) -> tuple[str, ...]:
         """What `provision` would do."""
+        lack = preconditions.require_able().packages
         distribution = read_distribution()
         image = image_path(distribution)
         lines = []
-        if lack := preconditions.lacking().packages:
+        if lack:
             lines.append(f"install on this machine: {' '.join(lack)}")
         if not image.exists():
             lines.append(f"make the base root file system {distribution.label}")
@@ -70,6 +71,7 @@ class Sandbox:
 
     def attach(self, cluster: Cluster) -> Cluster:
         """The cluster with key, host keys and a way in for each host that exists."""
+        preconditions.require_able()
         hosts = tuple(self._attached(cluster, host) for host in cluster.hosts)
         return replace(cluster, hosts=hosts, package_repository=APT_SOURCE)
 
@@ -98,6 +100,7 @@ class Sandbox:
 
     def destroy(self, cluster: Cluster, emit: Emit) -> None:
         """Remove everything that bears the cluster's name, and say what a comparison shows."""
+        preconditions.require_able()
         before, after = _translated(lambda: leftovers.remove(cluster.name))
         for path in (self._key(cluster), self._key(cluster).with_suffix(".pub")):
             path.unlink(missing_ok=True)

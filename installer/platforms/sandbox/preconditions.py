@@ -48,8 +48,8 @@ def lacking() -> Lack:
     return Lack(packages=tuple(sorted(missing)), faults=tuple(faults))
 
 
-def require(emit: Emit) -> None:
-    """Install the tools that are missing.
+def require_able() -> Lack:
+    """What can be installed, where nothing else is missing.
 
     Raises:
         PlatformError: something is missing that cannot be installed; all of it is named.
@@ -57,6 +57,16 @@ def require(emit: Emit) -> None:
     lack = lacking()
     if lack.faults:
         raise PlatformError(f"the sandbox cannot run here: {'; '.join(lack.faults)}")
+    return lack
+
+
+def require(emit: Emit) -> None:
+    """Install the tools that are missing.
+
+    Raises:
+        PlatformError: something is missing that cannot be installed, or apt-get failed.
+    """
+    lack = require_able()
     if lack.packages:
         _install(lack.packages, emit)
     if int(_INOTIFY.read_text()) < INOTIFY_INSTANCES:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from installer.platforms.sandbox.cache import unfinished
+from installer.platforms.sandbox.cgroups import Seats
 from installer.platforms.sandbox.content import FILES
 from installer.platforms.sandbox.identity import seeds
 from installer.platforms.sandbox.keys import ensure_key
@@ -17,6 +18,7 @@ from installer.platforms.sandbox.publish import choose_port
 from romana.lab.forward import Forward, parse
 
 SHELLCHECK = str(Path(sys.executable).parent / "shellcheck")
+GROUP = Path("/sys/fs/cgroup/cpu/romana-one.node1")
 LAUNCH = Launch(
     name="romana-one.node1",
     hostname="node1",
@@ -32,7 +34,7 @@ LAUNCH = Launch(
         "node1",
         "198.18.0.11",
     ),
-    groups=(Path("/sys/fs/cgroup/cpu/romana-one.node1"),),
+    seats=Seats(supervisor=(GROUP,), host=(GROUP,)),
     unified=False,
     binds=("/var/lib/kubelet",),
     shared=((Path("/cache/packages"), "/var/cache/romana/packages"),),
