@@ -1,11 +1,14 @@
 """A program's grants as sets, and the chain that looks them up. Pure.
 
-A grant goes to one of four sets of its family, by what it names:
+A grant goes to one of five sets of its family, by what it names:
   hosts          one address, every protocol                   hash
   networks       more, or one protocol without its ports       interval
   host-ports     one address and one port                      hash
-  network-ports  everything else                               interval
-Sets that would be empty do not exist, and are not looked up.
+  host-ranges    one address and more ports                    interval
+  network-ports  more addresses and their ports                interval
+Sets that would be empty do not exist, and are not looked up. Elements of one interval set never
+overlap, which nft would refuse: grants of hosts are disjoint, and those of networks are, but a
+host's range of ports may overlap a network's, so they are apart.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ _KINDS = {
     "hosts": ("", False),
     "networks": (" . meta l4proto", True),
     "host-ports": (" . meta l4proto . th dport", False),
+    "host-ranges": (" . meta l4proto . th dport", True),
     "network-ports": (" . meta l4proto . th dport", True),
 }
 _FIELD_TYPES = {
@@ -113,8 +117,10 @@ def _element(grant: Grant) -> tuple[str, str]:
     if (grant.port_low, grant.port_high) == (0, LAST_PORT):
         return "networks", f"{peers} . {grant.protocol}"
     ports = range_text(str(grant.port_low), str(grant.port_high))
-    single = grant.low == grant.high and grant.port_low == grant.port_high
-    return "host-ports" if single else "network-ports", f"{peers} . {grant.protocol} . {ports}"
+    kind = "network-ports"
+    if grant.low == grant.high:
+        kind = "host-ports" if grant.port_low == grant.port_high else "host-ranges"
+    return kind, f"{peers} . {grant.protocol} . {ports}"
 
 
 def _addresses(family: int, low: int, high: int) -> str:

@@ -92,6 +92,18 @@ def test_a_program_admits_its_grants_and_nothing_else(
     assert denied["unknown"] == denied["invalid"] == 0
 
 
+def test_a_hosts_ports_may_overlap_those_of_everybody(host, responder):
+    a, b, c = host.pod("a", A), host.pod("b", B), host.pod("c", C)
+    for port in (53, 80, 81):
+        responder.tcp(b, port)
+    everybody, own = host.grant("0.0.0.0/0", TCP, 53), host.grant(f"{A}/32", TCP, 53, 80)
+    host.isolate("b", ingress=host.program("p", INGRESS, everybody, own))
+    host.enforce()
+    assert [attempt(a, B, port) for port in (53, 80)] == [Outcome.CONNECTED] * 2
+    assert attempt(c, B, 53) is Outcome.CONNECTED
+    assert attempt(c, B, 80) is attempt(a, B, 81) is Outcome.TIMED_OUT
+
+
 def test_grants_of_both_families_and_of_ranges_that_are_no_prefix(host, responder):
     a, b = host.pod("a", A, A6), host.pod("b", B, B6)
     responder.tcp(b, 80)
