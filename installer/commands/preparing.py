@@ -23,6 +23,7 @@ from installer.hosts.gather import gather
 from installer.hosts.session import Session
 from installer.pki import Credentials
 from installer.roles import ROLES
+from installer.roles.base import python_version
 from installer.roles.preflight import examine, notes
 from installer.roles.role import Target
 
@@ -84,7 +85,7 @@ def prepare(
     _preflight(cluster, facts, choice.version, emit)
     had = artifacts.prepare(
         cluster,
-        pythons={seen.python for seen in facts.values()},
+        pythons={python_version(seen) for seen in facts.values()},
         architecture=_architecture(facts),
         emit=emit,
     )

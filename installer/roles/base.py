@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from installer.hosts.facts import Facts
 from installer.releases import Distribution, distribution
 from installer.resources import File, Module, Package, Resource, Sysctl, User
 from installer.roles.role import Target
@@ -37,6 +38,13 @@ def packages(target: Target) -> tuple[str, ...]:
     names = distribution_of(target)
     wanted = names.base + names.runtime
     return wanted + names.etcd if target.host.is_controller else wanted
+
+
+def python_version(facts: Facts) -> str:
+    """The Python that the agent runs with on a host: its distribution's own, which `base` installs
+    where it is missing."""
+    found = distribution(facts.os_id, facts.os_version)
+    return found.python if found else facts.python
 
 
 def distribution_of(target: Target) -> Distribution:

@@ -18,7 +18,7 @@ from installer.resources import (
 )
 from installer.roles import pki
 from installer.roles.asking import curl
-from installer.roles.base import distribution_of
+from installer.roles.base import python_version
 from installer.roles.pki import CA
 from installer.roles.rendering import TEMPLATES, render
 from installer.roles.role import Target
@@ -27,6 +27,7 @@ from installer.roles.runtime import CNI_BIN, CNI_CONF
 RELEASES = "/opt/romana/releases"
 CURRENT = "/opt/romana/current"
 CONFLIST = "10-romana.conflist"
+KEPT_RELEASES = 2
 _ETC = "/etc/romana"
 _READY = curl("http://127.0.0.1:9607/readyz")
 
@@ -40,7 +41,7 @@ def network_objects(target: Target) -> Iterator[Resource]:
 def network(target: Target) -> Iterator[Resource]:
     """The release, switched by one link; the agent; and last the configuration that makes the
     runtime call the plugin."""
-    release = target.artifacts.release(distribution_of(target).python)
+    release = target.artifacts.release(python_version(target.facts))
     archive = Archive(
         f"{RELEASES}/{release.version}",
         source=release.source,
@@ -69,6 +70,19 @@ def network(target: Target) -> Iterator[Resource]:
         ready=_READY,
     )
     yield File(f"{CNI_CONF}/{CONFLIST}", render(f"network/{CONFLIST}"))
+    yield _few_releases(release.version)
+
+
+def _few_releases(wanted: str) -> Condition:
+    """Earlier releases are kept for a way back, but not for ever. The wanted one does not count:
+    whether it is unpacked already must not change the answer."""
+    earlier = f"ls -1td {RELEASES}/*/ 2>/dev/null | grep -vxF {RELEASES}/{wanted}/"
+    old = f"{earlier} | sed 1,{KEPT_RELEASES}d"
+    return Condition(
+        f"no more than {KEPT_RELEASES} earlier releases are kept",
+        holds=f'[ -z "$({old})" ]',
+        repair=f"{old} | xargs -r rm -rf",
+    )
 
 
 def agent_ready() -> Condition:
