@@ -7,12 +7,15 @@ and nothing listened, or that somebody on the way said so.
 from __future__ import annotations
 
 import errno
+import secrets
+import time
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address
-from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
+from socket import AF_INET, AF_INET6, SOCK_DGRAM, SOCK_RAW, socket
 
 from romana.lab.namespaces import Namespace
+from romana.lab.sctp import ABORT, INIT, INIT_ACK, PROTOCOL, Packet, decode
 
 
 class Outcome(str, Enum):
@@ -87,6 +90,41 @@ def udp(
             return Result(outcome=Outcome.CONNECTED, data=link.recv(65535))
         except OSError as error:
             return Result(outcome=outcome_of(error))
+
+
+def sctp(
+    source: Namespace, address: str | IPv4Address, port: int, *, timeout_s: float = 1.0
+) -> Result:
+    """Send an INIT and wait for the INIT ACK, as raw packets (see `sctp`); IPv4 only.
+
+    Raises:
+        OSError: an error that is not about the network.
+    """
+    ours = secrets.randbelow(28000) + 32768
+    wanted = secrets.randbits(31) + 1
+    hello = Packet(source=ours, target=port, tag=0, kind=INIT, initiate=wanted)
+    link: socket = source.open(AF_INET, SOCK_RAW, PROTOCOL)
+    with link:
+        outcome = Outcome.TIMED_OUT
+        limit = time.monotonic() + timeout_s
+        try:
+            link.connect((str(address), 0))
+            link.send(hello.encode())
+            while (left := limit - time.monotonic()) > 0:
+                link.settimeout(left)
+                heard = decode(link.recv(65535))
+                if heard is None or (heard.source, heard.target, heard.tag) != (port, ours, wanted):
+                    continue
+                if heard.kind == INIT_ACK:
+                    return Result(outcome=Outcome.CONNECTED)
+                if heard.kind == ABORT:
+                    # A kernel with SCTP says so beside a raw answer: the answer counts.
+                    outcome = Outcome.REFUSED
+        except TimeoutError:
+            return Result(outcome=outcome)
+        except OSError as error:
+            return Result(outcome=outcome_of(error))
+        return Result(outcome=outcome)
 
 
 def outcome_of(error: OSError) -> Outcome:

@@ -3,6 +3,7 @@
     with Responder() as responder:
         responder.tcp(pod, 80)          # says "ADDRESS PORT" of its peer, then echoes what it hears
         responder.udp(pod, 53)          # answers each datagram with "ADDRESS PORT" of its sender
+        responder.sctp(pod, 132)        # answers INIT with INIT ACK
 
 What it says is whom the packet claims to come from: a probe that reads it sees translation.
 """
@@ -18,6 +19,7 @@ from socket import (
     AF_INET6,
     SO_REUSEADDR,
     SOCK_DGRAM,
+    SOCK_RAW,
     SOCK_STREAM,
     SOL_SOCKET,
     socket,
@@ -26,6 +28,7 @@ from socket import (
 from types import TracebackType
 
 from romana.lab.namespaces import Namespace
+from romana.lab.sctp import PROTOCOL, answer, decode
 
 Handler = Callable[[], None]
 
@@ -60,6 +63,16 @@ class Responder:
         """
         endpoint = self._bind(where, SOCK_DGRAM, address, port)
         self._watch(endpoint, lambda: _answer(endpoint))
+
+    def sctp(self, where: Namespace, port: int) -> None:
+        """Answer INIT with INIT ACK in a namespace, on all its IPv4 addresses.
+
+        Raises:
+            OSError: the namespace is not there.
+        """
+        endpoint = where.open(AF_INET, SOCK_RAW, PROTOCOL)
+        endpoint.setblocking(False)
+        self._watch(endpoint, lambda: _acknowledge(endpoint, port))
 
     def close(self) -> None:
         """Stop listening and end all connections."""
@@ -132,6 +145,14 @@ class Responder:
 def _answer(endpoint: socket) -> None:
     _, sender = endpoint.recvfrom(65535)
     endpoint.sendto(_spell(sender), sender)
+
+
+def _acknowledge(endpoint: socket, port: int) -> None:
+    data, sender = endpoint.recvfrom(65535)
+    heard = decode(data)
+    said = answer(heard, port) if heard else None
+    if said:
+        endpoint.sendto(said.encode(), sender)
 
 
 def _spell(peer: tuple[object, ...]) -> bytes:

@@ -48,6 +48,9 @@ def test_hosts_see_each_other_and_there_is_no_way_out(lab, responder):
     assert one.links() == two.links() == {"lo", "eth0"}
     assert probes.tcp(one, "198.18.0.12", 80, read=True).data.split()[0] == b"198.18.0.11"
     assert probes.udp(one, "198.18.0.12", 53).data.split()[0] == b"198.18.0.11"
+    responder.sctp(two, 9)
+    assert probes.sctp(one, "198.18.0.12", 9)
+    assert probes.sctp(one, "198.18.0.12", 10, timeout_s=0.2).outcome is not Outcome.CONNECTED
     assert probes.tcp(one, "198.18.0.12", 81).outcome is Outcome.REFUSED
     assert probes.udp(one, "198.18.0.12", 54).outcome is Outcome.REFUSED
     assert probes.tcp(one, "203.0.113.1", 80).outcome is Outcome.UNREACHABLE
@@ -60,6 +63,19 @@ def test_what_is_dropped_times_out(lab, responder):
     two.run("nft", "-f", "-", stdin=rules)
     assert probes.tcp(one, "198.18.0.12", 80, timeout_s=0.2).outcome is Outcome.TIMED_OUT
     assert probes.udp(one, "198.18.0.12", 80, timeout_s=0.2).outcome is Outcome.TIMED_OUT
+
+
+def test_connection_tracking_takes_raw_sctp_for_real(lab, responder):
+    one, two = lab.host("node1", "198.18.0.11"), lab.host("node2", "198.18.0.12")
+    responder.sctp(two, 9)
+    rules = """table inet t { chain c {
+        type filter hook input priority 0; policy drop;
+        ct state new sctp dport 9 counter accept
+    }
+    }"""
+    two.run("nft", "-f", "-", stdin=rules)
+    assert probes.sctp(one, "198.18.0.12", 9)
+    assert "packets 1 " in two.run("nft", "list", "ruleset")
 
 
 def test_segments_are_routed_by_the_lab(lab, responder):
