@@ -1,7 +1,7 @@
 """The cluster's certificates, keys and identities.
 
-`ensure` makes or renews them in the cluster's state directory; `ephemeral` does so in memory;
-`Credentials` holds them.
+`ensure` makes or renews them in the cluster's state directory; `Credentials` holds them; `adopt`
+restores a lost state directory from a controller.
 """
 
 from installer.pki.certificates import Pair
@@ -11,7 +11,6 @@ from installer.pki.credentials import (
     Expiry,
     adopt,
     ensure,
-    ephemeral,
     exists,
     expiries,
 )
@@ -27,7 +26,6 @@ __all__ = [
     "Pair",
     "adopt",
     "ensure",
-    "ephemeral",
     "exists",
     "expiries",
     "kubeconfig",

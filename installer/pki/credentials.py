@@ -29,7 +29,7 @@ from installer.pki.certificates import (
     utc_now,
 )
 from installer.pki.identities import AUTHORITIES, OPERATOR, AuthorityName, Leaf, leaves
-from installer.pki.store import Directory, Overlay, Store
+from installer.pki.store import Directory
 
 _SERVICE_ACCOUNT = "sa.key"
 _ENCRYPTION = "encryption.key"
@@ -82,13 +82,21 @@ def ensure(cluster: Cluster, now: datetime | None = None) -> Credentials:
     Raises:
         InstallerError: a kept file is damaged.
     """
-    return _ensure(cluster, _directory(cluster), now or utc_now())
-
-
-def ephemeral(cluster: Cluster, now: datetime | None = None) -> Credentials:
-    """Like `ensure`, but writes nothing: for check mode, also of a cluster that does not exist
-    yet."""
-    return _ensure(cluster, Overlay(_directory(cluster)), now or utc_now())
+    store, time = _directory(cluster), now or utc_now()
+    service_account, encryption = _secrets(store)
+    authorities = {
+        authority.name: _authority(store, authority.path, authority.common_name, time)
+        for authority in AUTHORITIES
+    }
+    return Credentials(
+        authorities=authorities,
+        issued={
+            (leaf.host, leaf.name): _leaf(store, leaf, authorities[leaf.authority], time)
+            for leaf in leaves(cluster)
+        },
+        service_account=service_account,
+        encryption_key=encryption,
+    )
 
 
 def exists(cluster: Cluster) -> bool:
@@ -152,24 +160,7 @@ def _directory(cluster: Cluster) -> Directory:
     return Directory(cluster.state / "pki")
 
 
-def _ensure(cluster: Cluster, store: Store, now: datetime) -> Credentials:
-    service_account, encryption = _secrets(store)
-    authorities = {
-        authority.name: _authority(store, authority.path, authority.common_name, now)
-        for authority in AUTHORITIES
-    }
-    return Credentials(
-        authorities=authorities,
-        issued={
-            (leaf.host, leaf.name): _leaf(store, leaf, authorities[leaf.authority], now)
-            for leaf in leaves(cluster)
-        },
-        service_account=service_account,
-        encryption_key=encryption,
-    )
-
-
-def _secrets(store: Store) -> tuple[Pair, str]:
+def _secrets(store: Directory) -> tuple[Pair, str]:
     key = store.read(_SERVICE_ACCOUNT)
     if key is None:
         key = new_key()
@@ -181,7 +172,7 @@ def _secrets(store: Store) -> tuple[Pair, str]:
     return Pair(certificate=public_key(key), key=key), encryption.decode().strip()
 
 
-def _authority(store: Store, path: str, common_name: str, now: datetime) -> Pair:
+def _authority(store: Directory, path: str, common_name: str, now: datetime) -> Pair:
     certificate, key = store.read(f"{path}.crt"), store.read(f"{path}.key")
     if certificate is None or key is None:
         # Only a run that was killed between the two leaves one of them: nothing was signed by it
@@ -200,7 +191,7 @@ def _authority(store: Store, path: str, common_name: str, now: datetime) -> Pair
     return pair
 
 
-def _leaf(store: Store, leaf: Leaf, authority: Pair, now: datetime) -> Pair:
+def _leaf(store: Directory, leaf: Leaf, authority: Pair, now: datetime) -> Pair:
     path = f"hosts/{leaf.host}/{leaf.name}" if leaf.host else leaf.name
     certificate, key = store.read(f"{path}.crt"), store.read(f"{path}.key")
     if certificate is not None and key is not None:

@@ -4,19 +4,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-
-class Store(Protocol):
-    """Where secrets are kept, by a relative name such as `etcd/ca.key`."""
-
-    def read(self, name: str) -> bytes | None:
-        """The content, or None where there is none."""
-
-    def write(self, name: str, content: bytes) -> None:
-        """Keep the content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +35,3 @@ class Directory:
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(target)
-
-
-@dataclass(frozen=True, slots=True)
-class Overlay:
-    """What is on disk, and what would be written kept in memory: for a check that must change
-    nothing."""
-
-    below: Directory
-    written: dict[str, bytes] = field(default_factory=dict)
-
-    def read(self, name: str) -> bytes | None:
-        """What was written here, else what is on disk."""
-        found = self.written.get(name)
-        return self.below.read(name) if found is None else found
-
-    def write(self, name: str, content: bytes) -> None:
-        """Keep the content until the process ends."""
-        self.written[name] = content

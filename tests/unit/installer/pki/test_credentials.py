@@ -77,15 +77,6 @@ def test_second_run_changes_nothing_and_files_are_private(tmp_path: Path) -> Non
         assert path.stat().st_mode & 0o077 == 0, path
 
 
-def test_ephemeral_writes_nothing_and_agrees_with_what_is_kept(tmp_path: Path) -> None:
-    wanted = cluster(tmp_path / "state")
-    pki.ephemeral(wanted, NOW)
-    assert not wanted.state.exists()
-    assert not pki.exists(wanted)
-    kept = pki.ensure(wanted, NOW)
-    assert pki.ephemeral(wanted, NOW) == kept
-
-
 def test_leaf_is_renewed_when_names_change_or_life_runs_out(tmp_path: Path) -> None:
     wanted = cluster(tmp_path)
     first = pki.ensure(wanted, NOW)

@@ -81,7 +81,7 @@ Targets = Callable[..., Target]
 def target(cluster: Cluster, facts: dict[str, Facts]) -> Targets:
     """Makes the target of a host; keyword arguments replace facts, `version` the Kubernetes
     version."""
-    credentials = pki.ephemeral(cluster, NOW)
+    credentials = pki.ensure(cluster, NOW)
 
     def make(name: str, version: str = "v1.20.2", **changed: object) -> Target:
         host = next(each for each in cluster.hosts if each.name == name)
