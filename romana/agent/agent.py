@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import gc
 import logging
-import os
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,11 +14,12 @@ from romana.agent.attachments import Attachments
 from romana.agent.blocks import ApiClaimer, Blocks, Claimer, ManifestClaimer
 from romana.agent.config import FIXED, Config
 from romana.agent.drift import watch_routes, watch_tables
-from romana.agent.errors import NOT_AVAILABLE, AgentError, RequestError
+from romana.agent.errors import NOT_AVAILABLE, RequestError
 from romana.agent.http import HealthServer
-from romana.agent.kernel import Kernel
+from romana.agent.kernel import Kernel, KernelError
 from romana.agent.metrics import Metrics
 from romana.agent.notify import notify
+from romana.agent.process import only_one, run_until
 from romana.agent.queries import Queries
 from romana.agent.reconciler import Reconciler
 from romana.agent.server import Handler, Server
@@ -61,7 +61,7 @@ class Agent:
         self._config = config
         state = Path(config.state)
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _only_one(state / "agent.lock")
+        self._lock = only_one(state / "agent.lock")
         self._metrics = Metrics()
         self._store = Store()
         self._leases = Leases(state / "leases.db")
@@ -102,7 +102,7 @@ class Agent:
         notify("READY=1\nSTATUS=reading every object")
         log.info("started", extra={"node": self._config.name, "source": self._config.source})
         try:
-            await _until(
+            await run_until(
                 stop,
                 self._source.run(),
                 self._reconciler.run(),
@@ -146,6 +146,8 @@ class Agent:
         pod wants an address, so that the other hosts have the route by then.
         """
         await self._store.until(lambda: self._store.synced or None)
+        gc.collect()
+        gc.freeze()  # what has been read lives long: it is not looked through again and again
         await self._attachments.sweep()
         try:
             for version in self._blocks.versions:
@@ -245,7 +247,7 @@ class Agent:
             unready=self._unready,
         )
 
-    def _refresh(self) -> None:
+    async def _refresh(self) -> None:
         for kind, count in self._store.counts().items():
             self._metrics.objects.labels(kind).set(count)
         self._metrics.refused.set(len(self._store.refused))
@@ -253,6 +255,11 @@ class Agent:
         for version in self._blocks.versions:
             free = self._leases.free_count(self._blocks.own(), version)
             self._metrics.addresses_free.labels(f"IPv{version}").set(free)
+        try:
+            for reason, count in (await self._kernel.dropped()).items():
+                self._metrics.dropped.labels(reason).set(count)
+        except KernelError as error:
+            log.debug("no counters", extra={"reason": str(error)})
 
     def _unhealthy(self) -> str:
         since = self._reconciler.failing_since
@@ -266,31 +273,3 @@ class Agent:
         except RequestError as error:
             return f"{error.message}\n{error.details}\n"
         return "" if self._reconciler.enforced_once else "policies are not in force yet\n"
-
-
-async def _until(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:
-    """Run the parts until the event is set. A part that fails fails all; one that has done its work
-    may end."""
-    stopped = asyncio.create_task(stop.wait())
-    tasks = {asyncio.create_task(part) for part in parts}
-    try:
-        pending: set[asyncio.Task[Any]] = {stopped, *tasks}
-        while stopped in pending:
-            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-    finally:
-        for task in (stopped, *tasks):
-            task.cancel()
-        await asyncio.gather(stopped, *tasks, return_exceptions=True)
-
-
-def _only_one(path: Path) -> int:
-    """Hold a lock file for as long as this process lives."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise AgentError(f"another agent is running on this state: {path} is locked") from None
-    return descriptor

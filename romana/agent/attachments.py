@@ -102,6 +102,8 @@ class Attachments:
             if lease is not None:
                 await self._release(lease)
                 log.info("detached", extra=_about(lease))
+            else:  # its lease may be lost with the database, but not the interface's name
+                await self._kernel.detach(interface_name(attachment))
 
     async def check(self, parameters: Mapping[str, Any]) -> None:
         """CHECK: whether an attachment still is as it was made.
@@ -138,15 +140,35 @@ class Attachments:
                 await self._remove(lease)
 
     async def sweep(self) -> None:
-        """Free the leases of sandboxes that are gone, and remove interfaces without a lease: what a
-        kill or a reboot may have left.
+        """Put right what a kill, a reboot or a lost database may have left: leases of sandboxes
+        that are gone are freed, and interfaces without a lease get one that belongs to no pod.
+        Those stay closed, and their addresses are not given to others, until they are gone.
         """
-        leases = self._leases.all()
         for lease in leftover(
-            leases, self._boot, self._kernel.has_netns, self._kernel.has_interface
+            self._leases.all(), self._boot, self._kernel.has_netns, self._kernel.has_interface
         ):
             log.warning("freed the address of a sandbox that is gone", extra=_about(lease))
             await self._remove(lease)
+        for interface, addresses in (await self._kernel.strangers(self._interfaces())).items():
+            attachment = Attachment(container=f"unknown-{interface}", ifname="")
+            lost = Lease(
+                attachment=attachment,
+                pod=("", ""),
+                uid="",
+                netns="",
+                interface=interface,
+                boot=self._boot,
+                addresses=addresses,
+            )
+            self._leases.adopt(lost)
+            log.error(
+                "an interface has no lease: its pod stays closed until it is made anew",
+                extra=_about(lost),
+            )
+            self._store.wake()
+
+    def _interfaces(self) -> tuple[str, ...]:
+        return tuple(lease.interface for lease in self._leases.all())
 
     def check_ready(self) -> None:
         """See whether pods can be attached.
@@ -221,7 +243,7 @@ class Attachments:
     async def _release(self, lease: Lease) -> None:
         """Undo an attachment: no policy any more, no interface, and only then the address may be
         another's."""
-        await asyncio.shield(self._kernel.detach(lease))
+        await asyncio.shield(self._kernel.detach(lease.interface))
         self._leases.free(lease.attachment)
         self._store.wake()
 

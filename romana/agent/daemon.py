@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -46,9 +45,6 @@ async def _serve(config: Config, options: argparse.Namespace) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, agent, options)
-    # Most objects live as long as the agent: what the start has made is not looked through again
-    # and again.
-    gc.freeze()
     await agent.run(stop)
 
 

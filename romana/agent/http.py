@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from prometheus_client import generate_latest
@@ -25,7 +25,7 @@ class HealthServer:
         address: str,
         metrics: Metrics,
         *,
-        refresh: Callable[[], None],
+        refresh: Callable[[], Awaitable[None]],
         unhealthy: Callable[[], str],
         unready: Callable[[], str],
     ) -> None:
@@ -58,7 +58,7 @@ class HealthServer:
             await self._runner.cleanup()
 
     async def _show(self, _: web.Request) -> web.Response:
-        self._refresh()
+        await self._refresh()
         body = generate_latest(self._metrics.registry)
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})
 

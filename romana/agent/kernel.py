@@ -4,7 +4,7 @@ written."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -140,17 +140,15 @@ class Kernel:
             ],
         }
 
-    async def detach(self, lease: Lease) -> None:
-        """Remove a pod's interface, with the routes to it.
+    async def detach(self, interface: str) -> None:
+        """Remove a pod's interface, with the routes to it; that it is not there is no error.
 
         Raises:
             DataplaneError: it is there and cannot be removed.
         """
-        await links.detach(lease.interface)
+        await links.detach(interface)
         if self._routes is not None:
-            self._routes = frozenset(
-                each for each in self._routes if each.device != lease.interface
-            )
+            self._routes = frozenset(each for each in self._routes if each.device != interface)
 
     async def verify(self, lease: Lease, name: str, netns: str) -> None:
         """See whether a pod's interface is as it was made.
@@ -180,6 +178,30 @@ class Kernel:
                 key=lambda each: (each.destination.version, each.destination),
             )
         ]
+
+    async def strangers(self, known: Iterable[str]) -> dict[str, tuple[Address, ...]]:
+        """Pods' interfaces that are not among the known ones, with the addresses that routes lead
+        to them.
+
+        Raises:
+            DataplaneError: the routes cannot be read.
+        """
+        unknown = links.interfaces() - frozenset(known)
+        if not unknown:
+            return {}
+        found: dict[str, tuple[Address, ...]] = {}
+        for each in await read_routes():
+            if each.device in unknown:
+                found[each.device] = (*found.get(each.device, ()), each.destination.network_address)
+        return found
+
+    async def dropped(self) -> Mapping[str, int]:
+        """Packets dropped, by reason, since the table was last made.
+
+        Raises:
+            DataplaneError: they cannot be read.
+        """
+        return await self._backend.counters()
 
     def has_interface(self, name: str) -> bool:
         """Whether this host has an interface."""

@@ -45,6 +45,12 @@ class Metrics:
             ["family"],
             registry=registry,
         )
+        self.dropped = Gauge(
+            "romana_dropped_packets",
+            "Packets dropped since the table was last made, by reason",
+            ["reason"],
+            registry=registry,
+        )
         self.rounds = Histogram(
             "romana_reconcile_seconds",
             "Time of one comparison of kernel and intent",

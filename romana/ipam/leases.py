@@ -145,27 +145,37 @@ class Leases:
                 else self._free_address(blocks, version)
                 for version in versions
             ]
-            self._base.executemany(
-                "INSERT INTO lease VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        str(address),
-                        address.version,
-                        wanted.attachment.container,
-                        wanted.attachment.ifname,
-                        *wanted.pod,
-                        wanted.uid,
-                        wanted.netns,
-                        wanted.interface,
-                        wanted.boot,
-                        self._clock(),
-                    )
-                    for address in addresses
-                ],
-            )
+            self._insert(wanted, addresses)
         made = self.find(wanted.attachment)
         assert made is not None
         return made
+
+    def adopt(self, lease: Lease) -> None:
+        """Enter a lease of addresses that are in use already. Those that are leased stay with their
+        holder."""
+        with _transaction(self._base):
+            free = (each for each in lease.addresses if each not in self._leased(each.version))
+            self._insert(lease, tuple(free))
+
+    def _insert(self, lease: Lease, addresses: Iterable[Address]) -> None:
+        self._base.executemany(
+            "INSERT INTO lease VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    str(address),
+                    address.version,
+                    lease.attachment.container,
+                    lease.attachment.ifname,
+                    *lease.pod,
+                    lease.uid,
+                    lease.netns,
+                    lease.interface,
+                    lease.boot,
+                    self._clock(),
+                )
+                for address in addresses
+            ],
+        )
 
     def free(self, attachment: Attachment) -> Lease | None:
         """End the lease of an attachment, and return it; None where it had none."""
