@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +11,17 @@ from installer.errors import PlatformError
 from installer.platforms.sandbox.command import output
 
 _WHAT = "find this machine's package source"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _TARGETS = "$(REPO_URI)|$(CODENAME)|$(COMPONENT)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:
-    """A release of Debian or Ubuntu. `mirror` is the archive that this machine's apt uses."""
+    """A release of Debian or Ubuntu, for one architecture in Debian's spelling."""
 
     id: str
     version: str
     codename: str
-    mirror: str
-    components: tuple[str, ...]
     architecture: str
 
     @property
@@ -30,30 +30,45 @@ class Distribution:
         return f"{self.id}-{self.codename}-{self.architecture}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """Where a release's packages come from, and which parts of it."""
+
+    mirror: str
+    components: tuple[str, ...]
+
+
 def read_distribution() -> Distribution:
     """This machine's.
 
     Raises:
-        PlatformError: it is another distribution, or apt knows no archive for the release.
+        PlatformError: it is another distribution, or another architecture.
     """
     release = parse_os_release(Path("/etc/os-release").read_text())
     identity, codename = release.get("ID", "unknown"), release.get("VERSION_CODENAME", "")
-    if identity not in ("debian", "ubuntu") or not codename:
+    architecture = _ARCHITECTURES.get(platform.machine(), "")
+    if identity not in ("debian", "ubuntu") or not codename or not architecture:
         raise PlatformError(
-            f"the sandbox makes hosts like this machine, and this is {identity}",
-            "run it on Debian or Ubuntu, or use the vagrant or aws platform",
+            f"the sandbox makes hosts like this machine, and this is {identity} on "
+            f"{platform.machine()}",
+            "run it on Debian or Ubuntu (amd64, arm64), or use the vagrant or aws platform",
         )
-    targets = output(("apt-get", "indextargets", "--format", _TARGETS), what=_WHAT)
-    mirror, components = choose_archive(targets, codename)
-    architecture = output(("dpkg", "--print-architecture"), what=_WHAT).strip()
     return Distribution(
         id=identity,
         version=release.get("VERSION_ID", ""),
         codename=codename,
-        mirror=mirror,
-        components=components,
         architecture=architecture,
     )
+
+
+def find_archive(distribution: Distribution) -> Archive:
+    """The archive that this machine's apt uses for the release.
+
+    Raises:
+        PlatformError: apt knows none.
+    """
+    targets = output(("apt-get", "indextargets", "--format", _TARGETS), what=_WHAT)
+    return choose_archive(targets, distribution.codename)
 
 
 def parse_os_release(text: str) -> dict[str, str]:
@@ -62,8 +77,8 @@ def parse_os_release(text: str) -> dict[str, str]:
     return {key: "".join(shlex.split(value)) for key, _, value in pairs}
 
 
-def choose_archive(targets: str, codename: str) -> tuple[str, tuple[str, ...]]:
-    """The archive of the release itself, and its components.
+def choose_archive(targets: str, codename: str) -> Archive:
+    """The archive of the release itself.
 
     Args:
         targets: lines `URI|codename|component`, as apt knows them.
@@ -82,4 +97,4 @@ def choose_archive(targets: str, codename: str) -> tuple[str, tuple[str, ...]]:
         )
     usable = {component for uri, component in found if uri == mirrors[0]}
     wanted = [name for name in ("main", "universe") if name in usable]
-    return mirrors[0], tuple(wanted)
+    return Archive(mirror=mirrors[0], components=tuple(wanted))

@@ -15,14 +15,14 @@ from installer.events import Emit, Progress
 from installer.platforms.sandbox.cache import alone, images_directory, unfinished
 from installer.platforms.sandbox.command import follow
 from installer.platforms.sandbox.content import PACKAGES, REMOVED
-from installer.platforms.sandbox.distribution import Distribution
+from installer.platforms.sandbox.distribution import Distribution, find_archive
 
 _WHAT = "make the base root file system"
 
 
 def image_path(distribution: Distribution) -> Path:
     """Where the root file system for this release and content is, made or not."""
-    content = (distribution.label, distribution.components, PACKAGES, REMOVED)
+    content = (distribution.label, PACKAGES, REMOVED)
     digest = hashlib.sha256(repr(content).encode())
     return images_directory() / f"{distribution.label}-{digest.hexdigest()[:12]}"
 
@@ -46,6 +46,7 @@ def ensure_image(distribution: Distribution, emit: Emit) -> Path:
 
 def _bootstrap(distribution: Distribution, root: Path, lock: int, emit: Emit) -> None:
     """Debootstrap in a mount namespace of its own, so that its /proc goes with it."""
+    archive = find_archive(distribution)
     # Durability of a half-made image is worth nothing, and dpkg's fsync costs half of the time.
     settings = root / "etc/dpkg/dpkg.cfg.d/romana"
     settings.parent.mkdir(parents=True)
@@ -54,8 +55,8 @@ def _bootstrap(distribution: Distribution, root: Path, lock: int, emit: Emit) ->
     words = (
         "unshare", "--mount", "--propagation", "private", "--",
         "debootstrap", "--variant=minbase", f"--arch={distribution.architecture}",
-        f"--components={','.join(distribution.components)}", f"--include={','.join(PACKAGES)}",
-        distribution.codename, str(root), distribution.mirror,
+        f"--components={','.join(archive.components)}", f"--include={','.join(PACKAGES)}",
+        distribution.codename, str(root), archive.mirror,
     )  # fmt: skip
     follow(words, root.parent / "debootstrap.log", progress.hear, what=_WHAT, lock=lock)
     progress.end()

@@ -6,7 +6,7 @@ import pytest
 
 from installer.errors import PlatformError
 from installer.platforms.sandbox.cgroups import is_unified, parse_hierarchies
-from installer.platforms.sandbox.distribution import choose_archive, parse_os_release
+from installer.platforms.sandbox.distribution import Archive, choose_archive, parse_os_release
 from installer.platforms.sandbox.leftovers import Inventory, mounts_of
 
 HYBRID = """\
@@ -56,7 +56,7 @@ http://other.example/|jammy|stable
     ],
 )
 def test_archive(codename, mirror, components):
-    assert choose_archive(TARGETS, codename) == (mirror, components)
+    assert choose_archive(TARGETS, codename) == Archive(mirror=mirror, components=components)
 
 
 def test_no_archive():
