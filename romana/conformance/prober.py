@@ -3,7 +3,8 @@
 A blocked cell shows as silence, which takes time to tell from a slow answer; so every attempt is
 made at the same moment, and one thread waits for all. What stays silent is tried again, from
 another source port, before it is called blocked; what must connect is given longer. An attempt that
-is refused, by the peer or by ICMP, is not silence.
+is refused, by the peer or by ICMP, is not silence. (A kernel that has SCTP aborts what the raw
+socket beside it accepts: there, the acceptance counts.)
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Prober:
         self._pods: dict[str, PodSockets] = {}
         self._outcomes: dict[Cell, Outcome] = {}
         self._links: set[socket] = set()
+        self._aborted: set[Cell] = set()
         self._associations: dict[Association, tuple[Cell, int]] = {}
 
     def add(self, pod: str, namespace: Namespace, address: Address) -> None:
@@ -99,6 +101,7 @@ class Prober:
         """
         wanted = tuple(cells)
         self._outcomes = {}
+        self._aborted.clear()
         for protocol, port in {(cell.protocol, cell.port) for cell in wanted}:
             for pod in self._pods.values():
                 self._servers.listen(pod, protocol, port)
@@ -114,6 +117,8 @@ class Prober:
                 self._listen(each, must)
         finally:
             self._end()
+        for cell in self._aborted:
+            self._note(cell, Outcome.REFUSED)
         return {cell: self._outcomes.get(cell, Outcome.TIMED_OUT) for cell in wanted}
 
     def close(self) -> None:
@@ -231,8 +236,10 @@ class Prober:
         key = (own, sender, packet.source_port, packet.destination_port)
         cell, tag = self._associations.get(key, (None, 0))
         if cell is not None and packet.tag == tag:
-            accepted = packet.chunk == sctp.INIT_ACK
-            self._note(cell, Outcome.CONNECTED if accepted else Outcome.REFUSED)
+            if packet.chunk == sctp.INIT_ACK:
+                self._note(cell, Outcome.CONNECTED)
+            else:
+                self._aborted.add(cell)
 
     def _sctp_failure(self, own: Address, target: str, packet: sctp.Packet, number: int) -> None:
         key = (own, target, packet.destination_port, packet.source_port)
