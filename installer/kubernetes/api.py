@@ -70,12 +70,12 @@ class Api:
         """Puts an object in the place of the one at `path`."""
         return await self._request("PUT", path, manifest)
 
-    async def delete(self, path: str, *, missing_ok: bool = True) -> None:
-        """Deletes the object or the collection at `path`."""
+    async def delete(self, path: str, **query: str) -> None:
+        """Deletes the object or the collection at `path`, if it is there."""
         try:
-            await self._request("DELETE", path)
+            await self._request("DELETE", path, query=query)
         except ApiError as error:
-            if not (missing_ok and error.status == 404):
+            if error.status != 404:
                 raise
 
     async def text(self, path: str) -> str:
