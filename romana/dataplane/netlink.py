@@ -14,7 +14,7 @@ import asyncio
 import errno
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
@@ -112,7 +112,7 @@ class Listener:
 
     def __init__(self, protocol: int) -> None:
         self._protocol = protocol
-        self._touched: set[str] = set()
+        self._transactions = Transactions()
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol
         )
@@ -135,6 +135,9 @@ class Listener:
 
     def receive(self) -> tuple[Notification, ...]:
         """What the kernel has told since the last call; never waits."""
+        told: Callable[[Message], Iterator[Notification]] = (
+            self._transactions.notifications if self._protocol == NETFILTER else route_notifications
+        )
         found: list[Notification] = []
         while True:
             try:
@@ -144,11 +147,11 @@ class Listener:
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                self._touched.clear()
+                self._transactions.lost()
                 found.append(Overflowed())
                 continue
             for each in messages(data):
-                found.extend(self._notifications(each))
+                found.extend(told(each))
 
     async def notifications(self) -> AsyncIterator[Notification]:
         """What the kernel tells, for ever."""
@@ -164,15 +167,25 @@ class Listener:
         finally:
             loop.remove_reader(self.fileno())
 
-    def _notifications(self, each: Message) -> Iterator[Notification]:
-        if self._protocol == ROUTE:
-            yield from route_notifications(each)
-            return
+
+class Transactions:
+    """Puts the messages of nftables together: a transaction's events come first, and then who made
+    it."""
+
+    def __init__(self) -> None:
+        self._touched: set[str] = set()
+
+    def lost(self) -> None:
+        """Forget the events so far: messages between them were lost."""
+        self._touched.clear()
+
+    def notifications(self, each: Message) -> Iterator[RulesetChanged]:
+        """What a message completes."""
         if each.type >> 8 != NFTABLES_SUBSYSTEM:
             return
-        family = FAMILIES.get(each.body[0], str(each.body[0]))
         found = attributes(each.body, 4)
         if each.type & 0xFF != NEW_GENERATION:
+            family = FAMILIES.get(each.body[0], str(each.body[0]))
             self._touched.add(f"{family} {text(found.get(ATTRIBUTE_TABLE, b''))}")
             return
         tables, self._touched = frozenset(self._touched), set()

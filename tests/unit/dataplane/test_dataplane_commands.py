@@ -1,0 +1,75 @@
+"""Commands: their output, their errors, their time."""
+
+import os
+from ipaddress import ip_address
+
+import pytest
+
+from romana.dataplane.commands import Timeout, run
+from romana.dataplane.errors import CommandError
+from romana.dataplane.links import PodLink, host_commands, pod_commands
+
+
+async def test_output_and_input():
+    assert await run("cat", text="given\n") == "given\n"
+    assert await run("true") == ""
+
+
+async def test_input_can_be_read_twice():
+    assert await run("sh", "-c", "cat /dev/stdin /dev/stdin", text="ab") == "abab"
+
+
+async def test_a_failure_carries_what_the_tool_said():
+    with pytest.raises(CommandError) as caught:
+        await run("sh", "-c", "echo one >&2; echo two >&2; exit 3")
+    assert caught.value.code == 3
+    assert caught.value.output == "one\ntwo\n"
+    assert str(caught.value).endswith("failed (3): one / two")
+
+
+async def test_a_tool_that_is_not_there():
+    with pytest.raises(CommandError, match="`no-such-tool` cannot be started"):
+        await run("no-such-tool")
+
+
+async def test_a_tool_that_takes_too_long_is_killed_and_reaped():
+    started = []
+    with pytest.raises(Timeout, match=r"`sleep 60` took more than 0\.1 s"):
+        await run("sleep", "60", timeout_s=0.1, started=started.append)
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0], 0)
+
+
+def test_what_makes_a_pods_interface():
+    link = PodLink(
+        interface="rom0123456789ab",
+        netns="/run/netns/pod",
+        name="eth0",
+        addresses=(ip_address("10.112.0.5"), ip_address("fd00:112::5")),
+        mtu=1450,
+        sources=(ip_address("198.18.0.11"),),
+    )
+    hardware = link.hardware
+    assert hardware.startswith("02:")
+    assert len(hardware) == 17
+    assert list(host_commands(link)) == [
+        "link add rom0123456789ab address ee:ee:ee:ee:ee:ee mtu 1450 type veth"
+        f" peer name eth0 address {hardware} mtu 1450 netns /run/netns/pod",
+        "link set rom0123456789ab up",
+        f"neighbour replace 10.112.0.5 lladdr {hardware} dev rom0123456789ab nud permanent",
+        "route replace 10.112.0.5/32 dev rom0123456789ab proto 82 src 198.18.0.11 scope link",
+        f"neighbour replace fd00:112::5 lladdr {hardware} dev rom0123456789ab nud permanent",
+        "route replace fd00:112::5/128 dev rom0123456789ab proto 82",
+    ]
+    assert list(pod_commands(link)) == [
+        "link set lo up",
+        "address replace 10.112.0.5/32 dev eth0",
+        "address replace fd00:112::5/128 dev eth0 nodad",
+        "link set eth0 up",
+        "neighbour replace 169.254.1.1 lladdr ee:ee:ee:ee:ee:ee dev eth0 nud permanent",
+        "route replace 169.254.1.1 dev eth0 scope link",
+        "route replace 0.0.0.0/0 via 169.254.1.1 dev eth0 src 10.112.0.5",
+        "neighbour replace fe80::ecee:eeff:feee:eeee lladdr ee:ee:ee:ee:ee:ee dev eth0"
+        " nud permanent",
+        "route replace ::/0 via fe80::ecee:eeff:feee:eeee dev eth0 src fd00:112::5",
+    ]
