@@ -163,6 +163,24 @@ def test_what_is_not_ours_is_left_alone(cluster, hosts, pods, guarded):
     host.inside.run("nft", "delete", "table", "inet", "foreign")
 
 
+def test_a_lost_database_of_leases_gives_no_address_twice(cluster, hosts, pods):
+    host = hosts[0]
+    host.kill()
+    for path in (host.directory / "state").glob("leases.db*"):
+        path.unlink()
+    host.start()
+    old = {pods["a1"].address, pods["b1"].address}
+    cluster.within(2, lambda: old <= {each["addresses"][0] for each in host.ask("endpoints")})
+    assert not pods["a2"].reaches(pods["b1"])  # closed: nobody knows any more whose it is
+    new = [cluster.attach(host, f"shop/new{index}", role="client") for index in range(3)]
+    assert not old & {pod.address for pod in new}
+    assert new[0].reaches(new[1])
+    for name in ("a1", "b1"):
+        cluster.detach(pods[name])
+        assert pods[name].inside.links() == {"lo"}
+        pods[name].inside.delete()
+
+
 def test_the_agent_stops_gracefully_and_alone(cluster, hosts, pods, guarded):
     host = hosts[0]
     before = host.table()
