@@ -70,6 +70,10 @@ def boot(launch: Launch) -> str:
     here = launch.directory
     layers = f"lowerdir={launch.image},upperdir={here}/upper,workdir={here}/work"
     root = shlex.quote(str(here / "root"))
+    # Its lock on the root would outlive a host that was killed, as a file of no one's name.
+    environment = "SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes SYSTEMD_NSPAWN_LOCK=0"
+    if launch.unified:
+        environment += " SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"
     # `volatile` spares the fsync of every package installation. It leaves a mark that forbids the
     # next mount, since after a crash of this machine the upper layer would be unsound; kernels
     # before 5.10 do not know it.
@@ -78,7 +82,7 @@ def boot(launch: Launch) -> str:
 rm -rf {shlex.quote(str(here / "work/work/incompat"))}
 mount -t overlay overlay -o {shlex.quote(layers + ",volatile")} {root} 2>/dev/null ||
     mount -t overlay overlay -o {shlex.quote(layers)} {root}
-export SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes{" SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1" * launch.unified}
+export {environment}
 exec {shlex.join(nspawn(launch))}
 """
 
