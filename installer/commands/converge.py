@@ -24,7 +24,6 @@ from installer.events import Emit, Notice, Recap, ResourceResult, RunStarted
 from installer.hosts.session import Session
 from installer.observers.tally import Tally
 from installer.pki import Credentials
-from installer.smoke.runner import run as smoke_test
 
 EXPIRY_WARNING_DAYS = 30
 
@@ -194,6 +193,8 @@ class _Converging:
         complete = self._last is not None and self._last.state == "done"
         if not cluster.smoke or (complete and not applied.changed):
             return ""
+        from installer.smoke.runner import run as smoke_test  # a third of all time to import
+
         try:
             smoke_test(cluster, sessions, self._emit)
         except SmokeFailed as error:

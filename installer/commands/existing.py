@@ -19,7 +19,6 @@ from installer.commands.reporting import Reporting, utc
 from installer.engine import lock
 from installer.errors import InstallerError
 from installer.events import Notice, Recap
-from installer.smoke.runner import run as smoke_test
 from installer.status import ClusterStatus
 from installer.status import status as cluster_status
 
@@ -30,6 +29,8 @@ def test(wish: Wish, reporting: Reporting) -> int:
     Raises:
         SmokeFailed: a check failed.
     """
+    from installer.smoke.runner import run as smoke_test  # not for the other verbs to import
+
     started = time.monotonic()
     cluster = platforms.of(found := clusters.known(wish)).attach(found)
     kubeconfig(wish)

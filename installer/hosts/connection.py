@@ -171,7 +171,7 @@ def _open(host: Host, known_hosts: Path, gateway: Fabric | None, timeout_s: floa
 
 
 def _credentials(host: Host) -> dict[str, Any]:
-    """Keys to log in with: the named one only, for an agent with many keys runs into MaxAuthTries."""
+    """Keys to log in with: only the named one, since an agent with many runs into MaxAuthTries."""
     key = host.ssh.key
     if key is None:
         return {"allow_agent": True, "look_for_keys": True}

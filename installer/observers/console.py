@@ -35,6 +35,8 @@ COLOURS: dict[Outcome, str] = {
 LONGEST = 300
 QUIET_S = 10.0
 """Without a terminal, progress is a line at most this often."""
+BRIEF_S = 2.0
+"""What takes no longer than this is not worth a line."""
 
 
 class Console:
@@ -49,7 +51,9 @@ class Console:
         self._rich = rich
         self._diff = diff
         self._tasks: dict[str, int] = {}
+        self._begun: dict[str, float] = {}
         self._shown: dict[str, float] = {}
+        self._title: tuple[str, str] | None = None
         self._width = 4
         self._mode = "apply"
         self._bars = Bars(
@@ -102,6 +106,8 @@ class Console:
 
     def _progress(self, event: Progress) -> None:
         key = event.host or event.what
+        if event.host:
+            self._head()
         ended = 0 < event.total <= event.done and not event.host
         if not self._rich.is_terminal:
             self._progress_line(event, key, ended)
@@ -122,7 +128,10 @@ class Console:
 
     def _progress_line(self, event: Progress, key: str, ended: bool) -> None:
         now = time.monotonic()
-        if event.host or (now - self._shown.get(key, -QUIET_S) < QUIET_S and not ended):
+        begun = self._begun.setdefault(key, now)
+        if event.host or now - begun < BRIEF_S:
+            return
+        if now - self._shown.get(key, -QUIET_S) < QUIET_S and not ended:
             return
         self._shown[key] = now
         self.line(f"{event.what} {_amount(event)}".rstrip())
@@ -133,12 +142,19 @@ class Console:
             self._bars.remove_task(task)  # type: ignore[arg-type]
 
     def _role(self, event: RoleStarted) -> None:
-        if event.hosts:
-            self.line((event.role, "bold"), (f"  {event.title}", "dim"))
+        self._title = (event.role, event.title) if event.hosts else None
+
+    def _head(self) -> None:
+        """The role's title, once something happens in it."""
+        if self._title is not None:
+            role, title = self._title
+            self._title = None
+            self.line((role, "bold"), (f"  {title}", "dim"))
 
     def _resource(self, event: ResourceResult) -> None:
         if event.outcome == "ok" or (event.outcome == "skipped" and not event.before):
             return
+        self._head()
         head = f"{event.host:{self._width}}  {event.role}  "
         change = f"  {event.before} -> {event.after}" if event.after else ""
         word = "" if event.outcome == "changed" else f"  {event.outcome}"
