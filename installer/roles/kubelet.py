@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from installer import images, releases
+from installer.cluster import Host
 from installer.hosts.init import of
 from installer.resources import File, Resource, Service
 from installer.roles import pki
@@ -51,6 +52,11 @@ def kubelet(target: Target) -> Iterator[Resource]:
     )
 
 
+def labels(host: Host) -> dict[str, str]:
+    """The labels of a host's node: where it is, and what the inventory says of it."""
+    return {ZONE_LABEL: host.zone, SEGMENT_LABEL: host.segment, **dict(host.labels)}
+
+
 def _config(target: Target) -> str:
     version, fields = target.artifacts.kubernetes, []
     if releases.endpoint_in_file(version):
@@ -75,8 +81,7 @@ def _flags(target: Target) -> tuple[str, ...]:
     taints = list(host.taints)
     if host.is_controller and not host.is_node:
         taints.append(releases.controller_taint(version))
-    labels = {ZONE_LABEL: host.zone, SEGMENT_LABEL: host.segment, **dict(host.labels)}
-    joined = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    joined = ",".join(f"{key}={value}" for key, value in sorted(labels(host).items()))
     return (
         f"--config={CONFIG}",
         f"--kubeconfig={KUBERNETES}/kubelet.conf",

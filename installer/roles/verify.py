@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from shlex import quote
 
 from installer.resources import Condition, Resource
 from installer.roles.asking import curl
+from installer.roles.kubelet import labels
 from installer.roles.network import agent_ready
 from installer.roles.pki import ADMIN_KUBECONFIG, CA, KUBELET_CLIENT, server
 from installer.roles.programs import BIN
@@ -26,9 +29,27 @@ def verify(target: Target) -> Iterator[Resource]:
         "journalctl --no-pager -q -o cat -n 10 -u kubelet || :",
         timeout_s=90,
     )
+    yield _labels(target, node)
     yield agent_ready()
     if target.host.is_controller:
         yield from _role_label(name)
+
+
+def _labels(target: Target, node: str) -> Condition:
+    """A kubelet gives its node labels when it registers; later ones it has to be given. A node may
+    label itself, but for names that are Kubernetes' own."""
+    wanted = labels(target.host)
+    patch = json.dumps({"metadata": {"labels": wanted}})
+    found = " && ".join(
+        f'echo "$node" | grep -qF {quote(json.dumps(key) + ":" + json.dumps(value))}'
+        for key, value in wanted.items()
+    )
+    return Condition(
+        f"node {target.host.name} bears its labels",
+        holds=f"node=$({node} | tr -d ' \\n')\n{found}",
+        repair=f"{node} -o /dev/null -X PATCH -H 'Content-Type: application/merge-patch+json' "
+        f"-d {quote(patch)}",
+    )
 
 
 def _role_label(name: str) -> Iterator[Resource]:
