@@ -9,14 +9,18 @@ from collections import deque
 from collections.abc import Mapping
 
 from romana.dataplane.commands import run
-from romana.dataplane.errors import CommandError, RulesetError
+from romana.dataplane.errors import CommandError, NetlinkError, RulesetError
 from romana.dataplane.listing import Difference, Listing, compare, parse_counters, parse_listing
+from romana.dataplane.messages import attributes
 from romana.dataplane.netlink import RulesetChanged
+from romana.dataplane.requests import Netfilter
 from romana.dataplane.ruleset import TABLE, Ruleset, creation, difference, removal, replacement
 
 ATTEMPTS = 3
 PAUSE_S = 0.2
 COMMIT_TIMEOUT_S = 60.0
+GET_GENERATION = 10 << 8 | 16
+GENERATION_NUMBER = 1
 ABSENT = "No such file or directory"
 """What nft says of a table that does not exist."""
 
@@ -34,6 +38,7 @@ class Backend:
         self._committed: Ruleset | None = None
         self._writers: deque[int] = deque(maxlen=64)
         self._printed: tuple[Ruleset, Listing] | None = None
+        self._sound: tuple[bytes, Ruleset] | None = None
 
     async def apply(self, wanted: Ruleset) -> bool:
         """Make the kernel hold a table, as a difference to the one that was committed last; the
@@ -102,7 +107,13 @@ class Backend:
             RulesetError: it cannot be read.
         """
         async with self._turn:
-            return compare(wanted, await self._expected(wanted.structure()), await self._read())
+            generation = await self._generation()
+            if self._sound == (generation, wanted):
+                return ()
+            found = await self._read()
+            differences = compare(wanted, await self._expected(wanted.structure()), found)
+            self._sound = None if differences else (generation, wanted)
+            return differences
 
     async def counters(self) -> Mapping[str, int]:
         """Packets dropped so far, by counter name (see `nftables.COUNTERS`). They begin at 0 again
@@ -161,6 +172,16 @@ class Backend:
             raise RulesetError(f"table {TABLE} cannot be read: {error}") from error
         # A large table takes a second to read: in a thread, others go on meanwhile.
         return await asyncio.to_thread(parse_listing, output)
+
+    async def _generation(self) -> bytes:
+        """What the kernel changes with every transaction of anybody: while it is the same, so is
+        the table."""
+        try:
+            with Netfilter() as kernel:
+                answer = await kernel.ask(GET_GENERATION, bytes(4), "tell nftables' generation")
+        except (NetlinkError, OSError) as error:
+            raise RulesetError(f"table {TABLE} cannot be read: {error}") from error
+        return attributes(answer, 4)[GENERATION_NUMBER]
 
     async def _expected(self, structure: Ruleset) -> Listing:
         """How this nft prints a table on this kernel."""

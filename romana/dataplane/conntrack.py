@@ -7,42 +7,24 @@ Layout: linux/netfilter/nfnetlink_conntrack.h.
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import os
 import re
 import socket
-import struct
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from romana.dataplane.errors import NetlinkError
-from romana.dataplane.messages import (
-    ACK,
-    DONE,
-    DUMP,
-    ERROR,
-    NESTED,
-    REQUEST,
-    Message,
-    attribute,
-    attributes,
-    message,
-    messages,
-)
+from romana.dataplane.messages import NESTED, attribute, attributes
+from romana.dataplane.requests import Netfilter
 from romana.objects import Address
 from romana.policy.admission import Flow
 
-NETFILTER = 12
 GET, DELETE = 0x101, 0x102
+"""Of subsystem 1, ctnetlink."""
 ORIGINAL, REPLY, IDENTITY, ZONE = 1, 2, 12, 18
 TUPLE_ADDRESSES, TUPLE_PROTOCOL = 1, 2
 SOURCE4, DESTINATION4, SOURCE6, DESTINATION6 = 1, 2, 3, 4
 PROTOCOL_NUMBER, SOURCE_PORT, DESTINATION_PORT = 1, 2, 3
 
-TIMEOUT_S = 20.0
-DATAGRAM_BYTES = 2**18
 BATCH = 64
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -107,10 +89,10 @@ async def cut(connections: Iterable[Connection]) -> int:
         NetlinkError: the kernel refused.
     """
     ended = 0
-    with _Socket() as kernel:
-        pending = list(connections)
-        for at in range(0, len(pending), BATCH):
-            ended += await kernel.delete([each.key for each in pending[at : at + BATCH]])
+    with Netfilter() as kernel:
+        keys = [each.key for each in connections]
+        for at in range(0, len(keys), BATCH):
+            ended += await kernel.order(DELETE, keys[at : at + BATCH], "end a connection")
     return ended
 
 
@@ -177,72 +159,10 @@ async def _dump(version: int, packed: list[bytes]) -> list[Connection]:
     # Most entries of a busy host are others': they are passed over before they are taken apart.
     concerned = re.compile(b"|".join(map(re.escape, packed)), re.DOTALL)
     found = []
-    with _Socket() as kernel:
-        for body in await kernel.dump(version):
+    family = bytes((_FAMILIES[version], 0, 0, 0))
+    with Netfilter() as kernel:
+        for body in await kernel.dump(GET, family, "list connections"):
             connection = parse_connection(body) if concerned.search(body) else None
             if connection is not None:
                 found.append(connection)
     return found
-
-
-class _Socket:
-    """A socket for requests to ctnetlink."""
-
-    def __init__(self) -> None:
-        self._sequence = 0
-
-    def __enter__(self) -> _Socket:
-        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
-        self._socket = socket.socket(socket.AF_NETLINK, kind, NETFILTER)
-        self._socket.bind((0, 0))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-
-    async def dump(self, version: int) -> list[bytes]:
-        """Every entry of a family."""
-        body = bytes((_FAMILIES[version], 0, 0, 0))
-        self._send([message(GET, REQUEST | DUMP, self._next(), body)])
-        bodies: list[bytes] = []
-        while True:
-            for each in await self._receive():
-                if each.type == DONE:
-                    return bodies
-                if each.type == ERROR:
-                    raise _refused("list connections", _error(each))
-                bodies.append(each.body)
-
-    async def delete(self, keys: list[bytes]) -> int:
-        """Delete entries; how many of them there were."""
-        self._send([message(DELETE, REQUEST | ACK, self._next(), key) for key in keys])
-        answers: list[int] = []
-        while len(answers) < len(keys):
-            for each in await self._receive():
-                number = _error(each)
-                if number not in (0, errno.ENOENT):
-                    raise _refused("end a connection", number)
-                answers.append(number)
-        return answers.count(0)
-
-    def _next(self) -> int:
-        self._sequence += 1
-        return self._sequence
-
-    def _send(self, requests: list[bytes]) -> None:
-        self._socket.send(b"".join(requests))
-
-    async def _receive(self) -> list[Message]:
-        loop = asyncio.get_running_loop()
-        data = await asyncio.wait_for(loop.sock_recv(self._socket, DATAGRAM_BYTES), TIMEOUT_S)
-        return list(messages(data))
-
-
-def _error(answer: Message) -> int:
-    """The errno of an answer; 0 is success."""
-    (number,) = struct.unpack_from("=i", answer.body)
-    return -int(number)
-
-
-def _refused(request: str, number: int) -> NetlinkError:
-    return NetlinkError(request, number, os.strerror(number))

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from romana.dataplane.conntrack import parse_connection
@@ -94,6 +94,7 @@ def test_what_is_cut_short_is_read_as_far_as_it_goes(size):
     assert attributes(b"\0\0\0\0") == {}
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(1, 100), st.binary(max_size=40)))
 def test_attributes_there_and_back(values):
     data = b"".join(attribute(kind, value) for kind, value in values.items())
@@ -102,6 +103,7 @@ def test_attributes_there_and_back(values):
     assert attributes(outer[7]) == values
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2**16 - 1), st.binary(max_size=40)), max_size=5))
 def test_messages_there_and_back(parts):
     packed = b"".join(

@@ -4,7 +4,7 @@ import re
 from ipaddress import ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from romana.dataplane import Renderer, Settings, render
@@ -96,6 +96,7 @@ def program(*grants, direction=INGRESS):
     )
 
 
+@settings(deadline=None)
 @given(
     grants(),
     st.sampled_from([INGRESS, EGRESS]),
@@ -123,6 +124,7 @@ def test_a_program_says_what_its_grants_say(granted, direction, family, offset, 
         assert said == ("return" if admitted else "goto deny-egress")
 
 
+@settings(deadline=None)
 @given(grants())
 def test_every_grant_is_one_element_and_a_packet_costs_five_lookups(granted):
     ruleset = render(one(program(*granted)), Settings())
@@ -225,6 +227,7 @@ def test_masquerade_leaves_out_what_is_reached_directly():
     assert render(Admission(), off).chains["postrouting"].rules == ()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9))))
 def test_merged_ranges_are_disjoint_and_cover_the_same(spans):
     spans = [(low, low + length) for low, length in spans]

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address, ip_network
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from romana.dataplane.routes import Route, parse_routes, route_changes, wanted_routes
@@ -100,6 +100,7 @@ ROUTES = st.one_of(
 TABLES = st.lists(ROUTES, unique_by=lambda each: each.destination).map(frozenset)
 
 
+@settings(deadline=None)
 @given(TABLES, TABLES)
 def test_changes_lead_from_one_table_to_another(old, new):
     table = {each.destination: " ".join(each.words()) for each in old}

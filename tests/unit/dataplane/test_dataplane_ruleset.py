@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from romana.dataplane.ruleset import (
@@ -164,6 +164,7 @@ def rulesets(draw):
     return Ruleset(sets=sets, chains=filled, counters=frozenset(counters))
 
 
+@settings(deadline=None)
 @given(rulesets(), rulesets())
 def test_a_difference_leads_from_any_table_to_any_other(old, new):
     model = Model()
@@ -173,6 +174,7 @@ def test_a_difference_leads_from_any_table_to_any_other(old, new):
     assert model.ruleset() == new
 
 
+@settings(deadline=None)
 @given(rulesets(), rulesets())
 def test_a_replacement_leads_anywhere_from_anything(old, new):
     model = Model()
@@ -183,6 +185,7 @@ def test_a_replacement_leads_anywhere_from_anything(old, new):
     assert model.ruleset() == EMPTY
 
 
+@settings(deadline=None)
 @given(rulesets())
 def test_nothing_to_change_is_no_transaction(ruleset):
     assert difference(ruleset, ruleset) == ""

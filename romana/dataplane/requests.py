@@ -1,0 +1,105 @@
+"""Asks the kernel's netfilter subsystems by netlink, without a process of nft or conntrack."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import struct
+from collections.abc import Sequence
+
+from romana.dataplane.errors import NetlinkError
+from romana.dataplane.messages import ACK, DONE, DUMP, ERROR, REQUEST, Message, message, messages
+
+NETFILTER = 12
+TIMEOUT_S = 20.0
+DATAGRAM_BYTES = 2**18
+
+
+class Netfilter:
+    """A socket for requests; a context manager, used by one task.
+
+    Its methods take the type of a message (subsystem and kind), its body, and `what` it asks, in a
+    few words that fit behind "the kernel refused to".
+    """
+
+    def __init__(self) -> None:
+        self._sequence = 0
+
+    def __enter__(self) -> Netfilter:
+        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+        self._socket = socket.socket(socket.AF_NETLINK, kind, NETFILTER)
+        self._socket.bind((0, 0))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    async def ask(self, kind: int, body: bytes, what: str) -> bytes:
+        """Ask for one thing; the body of the answer.
+
+        Raises:
+            NetlinkError: the kernel refused, or does not answer.
+        """
+        self._send(kind, REQUEST, (body,))
+        return (await self._receive(what))[0].body
+
+    async def dump(self, kind: int, body: bytes, what: str) -> list[bytes]:
+        """Ask for all things of a kind; their bodies.
+
+        Raises:
+            NetlinkError: the kernel refused, or does not answer.
+        """
+        self._send(kind, REQUEST | DUMP, (body,))
+        bodies: list[bytes] = []
+        while True:
+            for each in await self._receive(what):
+                if each.type == DONE:
+                    return bodies
+                bodies.append(each.body)
+
+    async def order(self, kind: int, bodies: Sequence[bytes], what: str) -> int:
+        """Order things done.
+
+        Returns:
+            How many of them were there to be done.
+
+        Raises:
+            NetlinkError: the kernel refused, or does not answer.
+        """
+        self._send(kind, REQUEST | ACK, bodies)
+        done = answered = 0
+        while answered < len(bodies):
+            answers = await self._receive(what, absent=True)
+            answered += len(answers)
+            done += sum(_error(each) == 0 for each in answers)
+        return done
+
+    def _send(self, kind: int, flags: int, bodies: Sequence[bytes]) -> None:
+        requests = []
+        for body in bodies:
+            self._sequence += 1
+            requests.append(message(kind, flags, self._sequence, body))
+        self._socket.send(b"".join(requests))
+
+    async def _receive(self, what: str, *, absent: bool = False) -> list[Message]:
+        """The messages of one datagram; with `absent`, that something is not there is no
+        refusal."""
+        loop = asyncio.get_running_loop()
+        try:
+            data = await asyncio.wait_for(loop.sock_recv(self._socket, DATAGRAM_BYTES), TIMEOUT_S)
+        except asyncio.TimeoutError:
+            raise NetlinkError(what, errno.ETIMEDOUT, "no answer") from None
+        found = list(messages(data))
+        for each in found:
+            number = _error(each) if each.type == ERROR else 0
+            if number and not (absent and number == errno.ENOENT):
+                raise NetlinkError(what, number, os.strerror(number))
+        return found
+
+
+def _error(answer: Message) -> int:
+    """The errno of an answer; 0 is success."""
+    (number,) = struct.unpack_from("=i", answer.body)
+    return -int(number)
