@@ -17,9 +17,9 @@ from socket import SO_ERROR, SO_LINGER, SO_REUSEADDR, SOCK_DGRAM, SOCK_STREAM, S
 from struct import pack
 from types import TracebackType
 
-from romana.conformance import sctp
 from romana.conformance.cases import Cell
 from romana.conformance.servers import PodSockets, Servers
+from romana.lab import sctp
 from romana.lab.namespaces import Namespace
 from romana.lab.probes import Outcome, outcome_of
 from romana.objects import Address, Protocol
@@ -186,9 +186,7 @@ class Prober:
         tag = (port << 15 | cell.port) & MAX_TAG or 1
         target = str(self._pods[cell.destination].address)
         self._associations[(source.address, target, cell.port, port)] = (cell, tag)
-        packet = sctp.Packet(
-            source_port=port, destination_port=cell.port, tag=0, chunk=sctp.INIT, initiate_tag=tag
-        )
+        packet = sctp.Packet(source=port, target=cell.port, tag=0, kind=sctp.INIT, initiate=tag)
         try:
             source.raw.sendto(packet.encode(), (target, 0))
         except OSError as error:
@@ -233,16 +231,16 @@ class Prober:
         link.close()
 
     def _sctp_answer(self, own: Address, sender: str, packet: sctp.Packet) -> None:
-        key = (own, sender, packet.source_port, packet.destination_port)
+        key = (own, sender, packet.source, packet.target)
         cell, tag = self._associations.get(key, (None, 0))
         if cell is not None and packet.tag == tag:
-            if packet.chunk == sctp.INIT_ACK:
+            if packet.kind == sctp.INIT_ACK:
                 self._note(cell, Outcome.CONNECTED)
             else:
                 self._aborted.add(cell)
 
     def _sctp_failure(self, own: Address, target: str, packet: sctp.Packet, number: int) -> None:
-        key = (own, target, packet.destination_port, packet.source_port)
+        key = (own, target, packet.target, packet.source)
         cell, _ = self._associations.get(key, (None, 0))
         if cell is not None:
             self._note(cell, outcome_of(OSError(number, "")))

@@ -21,7 +21,7 @@ from socket import (
     socket,
 )
 
-from romana.conformance import sctp
+from romana.lab import sctp
 from romana.lab.namespaces import Namespace
 from romana.objects import Address, Protocol
 
@@ -85,7 +85,7 @@ class Servers:
         Raises:
             OSError: the namespace is not there, or this process is not root.
         """
-        raw = namespace.open(family_of(address), SOCK_RAW, sctp.NUMBER)
+        raw = namespace.open(family_of(address), SOCK_RAW, sctp.PROTOCOL)
         raw.setblocking(False)
         level, option = _RECVERR[address.version]
         raw.setsockopt(level, option, 1)
@@ -125,12 +125,13 @@ class Servers:
         except OSError:
             # Nothing to read but the errors above, whose last one the socket tells once more.
             return
-        packet = sctp.decode(data[(data[0] & 15) * 4 :] if pod.family == AF_INET else data)
+        packet = sctp.decode(data) if pod.family == AF_INET else sctp.read(data)
         if packet is None:
             return
-        if packet.chunk == sctp.INIT:
+        said = sctp.answer(packet, packet.target)
+        if said is not None:
             with suppress(OSError):  # the one who asked may be gone
-                pod.raw.sendto(packet.answer(accept=True).encode(), (sender, 0))
+                pod.raw.sendto(said.encode(), (sender, 0))
         else:
             self._heard(pod.address, sender, packet)
 
@@ -141,7 +142,7 @@ class Servers:
                 data, details, _, address = pod.raw.recvmsg(_LONGEST, 1024, MSG_ERRQUEUE)
             except OSError:
                 return
-            packet = sctp.decode(data)
+            packet = sctp.read(data)
             if packet is not None and details:
                 number = int.from_bytes(details[0][2][:4], "little")
                 self._failed(pod.address, address[0], packet, number or errno.EHOSTUNREACH)

@@ -46,7 +46,12 @@ class Packet:
 
 def decode(data: bytes) -> Packet | None:
     """The packet in an IPv4 packet as a raw socket delivers it; None if it is too short."""
-    body = data[(data[0] & 15) * 4 :] if data else b""
+    return read(data[(data[0] & 15) * 4 :] if data else b"")
+
+
+def read(body: bytes) -> Packet | None:
+    """The packet in the payload of an IP packet, which is what a raw socket of IPv6 delivers; None
+    if it is too short."""
     if len(body) < 16:
         return None
     source, target, tag = _COMMON.unpack_from(body)
