@@ -90,3 +90,7 @@ class Reporting:
             journal.stopped("", "of a fault of the installer")
             log.write(traceback.format_exc())
             raise
+        finally:
+            self._observers.remove(log)
+            self._observers.remove(journal)
+            log.close()

@@ -40,6 +40,10 @@ class Log:
         self._file.write(f"{self._now()} {redacted(text)}\n")
         self._file.flush()
 
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
 
 def _text(event: Event) -> str:
     if isinstance(event, Notice):

@@ -1,0 +1,82 @@
+"""The command line: what is refused before anything is touched, and how it is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from installer.cli import main
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words))
+
+
+@pytest.mark.parametrize(
+    "verb", [(), *((name,) for name in sorted(main.commands))], ids=lambda verb: " ".join(verb)
+)
+def test_every_verb_explains_itself_with_an_example(verb: tuple[str, ...]) -> None:
+    result = run(*verb, "--help")
+    assert result.exit_code == 0
+    assert "romana-install " + (verb[0] if verb else "sandbox") in result.output
+
+
+def test_an_unsound_inventory_is_refused_with_all_its_problems_and_nothing_is_made(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "bad.yml"
+    file.write_text("cluster: {nme: x}\nnetwork: {pods: 10.0.0.0/8, services: 10.1.0.0/16}\n")
+    result = run("sandbox", "-i", str(file))
+    assert result.exit_code == 1
+    assert f"{file}:1: cluster.nme: unknown key (did you mean name?)" in result.output
+    assert "overlaps network.pods" in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("sandbox", "-i", "/nowhere.yml"), "/nowhere.yml: cannot be read: No such file"),
+        (("sandbox", "--limit", "nod1"), "cluster sandbox has no host nod1"),
+        (("sandbox", "--limit", "nod1"), "did you mean node1"),
+        (("sandbox", "--set", "network.mtu=x"), "--set network.mtu: network.mtu: should be"),
+        (("sandbox", "-n", "Not A Name"), "--set cluster.name: cluster.name: should be a name"),
+        (("test",), "there is no cluster sandbox on this machine"),
+        (("kubeconfig", "-n", "other"), "there is no cluster other on this machine"),
+        (("ssh", "node1"), "make one: romana-install sandbox"),
+        (("destroy", "--yes"), "there is no cluster sandbox on this machine"),
+    ],
+)
+def test_bad_input_is_one_error_with_what_to_do(words: tuple[str, ...], says: str) -> None:
+    result = run(*words)
+    assert result.exit_code == 1
+    assert says in result.output
+    assert "Traceback" not in result.output
+
+
+def test_with_json_an_error_is_an_event_too() -> None:
+    result = run("test", "--json")
+    recap = json.loads(result.stdout.splitlines()[-1])
+    assert recap["event"] == "Recap"
+    assert "there is no cluster sandbox" in recap["stopped"]
+
+
+def test_a_cluster_is_found_by_its_record(tmp_path: Path) -> None:
+    from installer.commands.clusters import Wish, known, record, wanted
+
+    inventory, file = wanted("sandbox", Wish(name="demo", nodes=1))
+    inventory.cluster.state.mkdir(parents=True)
+    record(inventory.cluster, file, Wish(name="demo", nodes=1))
+    assert known(Wish()) == inventory.cluster
+    assert known(Wish(name="demo")).state == tmp_path / "state/romana/clusters/demo"
