@@ -52,7 +52,7 @@ def choose(cluster: Cluster, site: Site, emit: Emit) -> Choice:
     try:
         version = _newest(site)
     except Unanswered as error:
-        instead = f"Kubernetes {BUILDABLE} is built from Debian's source package instead"
+        instead = f"Kubernetes {BUILDABLE}, built from Debian's source package, is taken instead"
         emit(Notice(text=f"{error}: {instead}", level="warning"))
         return Choice(version=BUILDABLE, source="build")
     emit(Notice(text=f"Kubernetes {version}: the newest supported release at {site.url}"))
