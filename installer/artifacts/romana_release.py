@@ -43,7 +43,16 @@ PROGRAMS = {
 _PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 _FORMAT = "1"
 """Changes when the archive's layout does."""
-_LEFT_OUT = ("__pycache__", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
+_LEFT_OUT = (
+    "__pycache__",
+    ".lock",
+    "RECORD",
+    "INSTALLER",
+    "REQUESTED",
+    "direct_url.json",
+    "uv_cache.json",
+)
+_KEPT = 8
 _EPOCH = 315532800  # 1980: older times are beyond some archive formats
 
 
@@ -71,7 +80,16 @@ def build_release(
             fcntl.flock(lock, fcntl.LOCK_EX)
             libraries = _dependencies(python, architecture, archive.parent, emit)
             write_atomically(archive, _archive(package, libraries, python))
+            _forget_old(archive.parent)
     return Resolved(name="romana", version=version, path=archive, sha256=sha256_of(archive))
+
+
+def _forget_old(folder: Path) -> None:
+    """Each change of the tree makes another archive; the latest few are kept for those who run
+    now."""
+    archives = sorted(folder.glob("*.tar.gz"), key=lambda path: path.stat().st_mtime)
+    for path in archives[:-_KEPT]:
+        path.unlink(missing_ok=True)
 
 
 def _digest(package: Path, python: str, architecture: str) -> str:
