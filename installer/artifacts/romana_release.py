@@ -43,14 +43,8 @@ PROGRAMS = {
 _PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 _FORMAT = "1"
 """Changes when the archive's layout does."""
-_LEFT_OUT = (
-    "__pycache__",
-    ".lock",
-    "RECORD",
-    "INSTALLER",
-    "REQUESTED",
-    "direct_url.json",
-    "uv_cache.json",
+_LEFT_OUT = frozenset(
+    ("__pycache__", ".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
 )
 _KEPT = 8
 _EPOCH = 315532800  # 1980: older times are beyond some archive formats
@@ -177,5 +171,5 @@ sys.exit(main())
 
 def _files(directory: Path) -> Iterator[Path]:
     for path in sorted(directory.rglob("*")):
-        if path.is_file() and not any(part in _LEFT_OUT for part in path.parts):
+        if path.is_file() and _LEFT_OUT.isdisjoint(path.relative_to(directory).parts):
             yield path
