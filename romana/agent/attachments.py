@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from typing import Any
 from weakref import WeakValueDictionary
 
+from romana.agent.answers import answer_for
 from romana.agent.blocks import Blocks
 from romana.agent.errors import (
     BAD_REQUEST,
@@ -92,7 +93,7 @@ class Attachments:
                     raise RequestError(TRY_LATER, message) from error
                 raise
             log.info("attached", extra=_about(lease))
-            return link
+            return answer_for(link)
 
     async def delete(self, parameters: Mapping[str, Any]) -> None:
         """DEL: detach a pod. Nothing to detach is no error."""

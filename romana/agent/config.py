@@ -184,6 +184,6 @@ def _nearest(reason: str) -> str:
         for struct in (Config, PodSettings, KubernetesSettings)
         for name in struct.__struct_fields__
     }
-    near = difflib.get_close_matches(key, known, n=1)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
     hint = f"; did you mean `{near[0]}`?" if near else ""
     return f"`{key}` is not a known key{hint}"

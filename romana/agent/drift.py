@@ -18,8 +18,8 @@ from romana.dataplane.netlink import (
 from romana.dataplane.routes import PROTOCOL
 from romana.dataplane.ruleset import TABLE
 
-SETTLE_S = 0.2
-"""Our own changes of routes are told too, perhaps before we know ourselves that they were made."""
+SETTLE_S = 0.1
+"""Our own changes are told too, perhaps before we know ourselves that they were made."""
 
 log = logging.getLogger(__name__)
 
@@ -27,17 +27,25 @@ log = logging.getLogger(__name__)
 async def watch_tables(kernel: Kernel, audit: Callable[[], None]) -> None:
     """Call for an audit whenever somebody else has touched our table, until cancelled."""
     listener = Listener(NETFILTER)
+    changes: list[RulesetChanged] = []
+    loop = asyncio.get_running_loop()
+
+    def settle() -> None:
+        foreign = [each for each in changes if not kernel.backend.own(each)]
+        changes.clear()
+        for each in foreign:
+            log.warning("somebody touched our table", extra={"what": each})
+        if foreign:
+            audit()
+
     try:
         async for each in listener.notifications():
-            foreign = (
-                isinstance(each, RulesetChanged)
-                and TABLE in each.tables
-                and not kernel.backend.own(each)
-            )
-            if foreign:
-                log.warning("somebody touched our table", extra={"what": each})
-            if foreign or isinstance(each, Overflowed):
+            if isinstance(each, Overflowed):
                 audit()
+            elif isinstance(each, RulesetChanged) and TABLE in each.tables:
+                if not changes:
+                    loop.call_later(SETTLE_S, settle)
+                changes.append(each)
     finally:
         listener.close()
 

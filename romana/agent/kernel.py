@@ -7,17 +7,17 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 from romana.agent.config import Config
 from romana.agent.connections import Connections
 from romana.agent.metrics import Metrics
 from romana.agent.surroundings import Surroundings, look_around
+from romana.agent.turns import Turns
 from romana.dataplane import links
 from romana.dataplane.backend import Backend
 from romana.dataplane.errors import DataplaneError, RouteError
 from romana.dataplane.link_check import check
-from romana.dataplane.links import GATEWAYS, HOST_HARDWARE, PodLink
+from romana.dataplane.links import PodLink
 from romana.dataplane.nftables import Renderer, Settings
 from romana.dataplane.routes import (
     Route,
@@ -60,6 +60,7 @@ class Kernel:
         self._routes: frozenset[Route] | None = None
         self._around: Surroundings | None = None
         self._node: tuple[Address, ...] = config.node_addresses
+        self._turns = Turns()
         self.connections = Connections(metrics)
 
     @property
@@ -110,35 +111,23 @@ class Kernel:
             await self._repair(self._ruleset)
         return await self._route(snapshot, endpoints, audit=audit)
 
-    async def attach(self, lease: Lease, name: str) -> dict[str, object]:
+    async def attach(self, lease: Lease, name: str) -> PodLink:
         """Make a pod's interface.
 
         Returns:
-            What the container runtime is told of it.
+            The interface as it was made.
 
         Raises:
             DataplaneError: it cannot be made; nothing of it is left.
         """
         link = self._link(lease, name, lease.netns)
-        await links.attach(link)
-        if self._routes is not None:
-            self._routes |= {
-                pod_route(link.interface, each, link.sources) for each in link.addresses
-            }
-        return {
-            "interface": link.interface,
-            "host_mac": HOST_HARDWARE,
-            "mac": link.hardware,
-            "mtu": link.mtu,
-            "ips": [
-                {"address": f"{each}/{each.max_prefixlen}", "gateway": GATEWAYS[each.version]}
-                for each in link.addresses
-            ],
-            "routes": [
-                {"dst": "0.0.0.0/0" if each.version == 4 else "::/0", "gw": GATEWAYS[each.version]}
-                for each in link.addresses
-            ],
-        }
+        async with self._turns.together():
+            await links.attach(link)
+            if self._routes is not None:
+                self._routes |= {
+                    pod_route(link.interface, each, link.sources) for each in link.addresses
+                }
+        return link
 
     async def detach(self, interface: str) -> None:
         """Remove a pod's interface, with the routes to it; that it is not there is no error.
@@ -146,9 +135,10 @@ class Kernel:
         Raises:
             DataplaneError: it is there and cannot be removed.
         """
-        await links.detach(interface)
-        if self._routes is not None:
-            self._routes = frozenset(each for each in self._routes if each.device != interface)
+        async with self._turns.together():
+            await links.detach(interface)
+            if self._routes is not None:
+                self._routes = frozenset(each for each in self._routes if each.device != interface)
 
     async def verify(self, lease: Lease, name: str, netns: str) -> None:
         """See whether a pod's interface is as it was made.
@@ -160,24 +150,13 @@ class Kernel:
         if wrong:
             raise DataplaneError("; ".join(wrong))
 
-    async def routes(self) -> list[dict[str, Any]]:
-        """Our routes as the kernel has them now, as plain values.
+    async def routes(self) -> frozenset[Route]:
+        """Our routes as the kernel has them now.
 
         Raises:
             DataplaneError: they cannot be read.
         """
-        return [
-            {
-                "to": str(each.destination),
-                "via": str(each.via) if each.via else None,
-                "interface": each.device or None,
-                "kind": "blackhole" if each.blackhole else "node" if each.via else "pod",
-            }
-            for each in sorted(
-                await read_routes(),
-                key=lambda each: (each.destination.version, each.destination),
-            )
-        ]
+        return await read_routes()
 
     async def strangers(self, known: Iterable[str]) -> dict[str, tuple[Address, ...]]:
         """Pods' interfaces that are not among the known ones, with the addresses that routes lead
@@ -257,27 +236,35 @@ class Kernel:
     ) -> bool:
         """Bring the routes to what is wanted. One that cannot be written keeps no policy from being
         enforced."""
-        assert self._around is not None
-        present = [each for each in endpoints if links.exists(each.interface)]
-        wanted = wanted_routes(
-            snapshot, self._config.name, present, self._around.segments, self._node
-        )
+        wanted = self._wanted_routes(snapshot, endpoints)
         if not audit and self._routes is not None and not route_changes(self._routes, wanted):
             return True
-        known = self._routes
-        try:
-            changes = await apply_routes(wanted)
-        except RouteError as error:
-            log.warning("some routes are missing; trying again", extra={"reason": str(error)})
-            self._routes = None
-            return False
-        self._routes = wanted
+        async with self._turns.alone():
+            wanted, known = self._wanted_routes(snapshot, endpoints), self._routes
+            try:
+                changes = await apply_routes(wanted)
+            except RouteError as error:
+                log.warning("some routes are missing; trying again", extra={"reason": str(error)})
+                self._routes = None
+                return False
+            self._routes = wanted
         if changes and known == wanted:
             self._metrics.repairs.labels("route").inc(len(changes))
             log.warning(
                 "somebody changed our routes; repaired", extra={"changes": "; ".join(changes)}
             )
         return True
+
+    def _wanted_routes(self, snapshot: Snapshot, endpoints: Sequence[Endpoint]) -> frozenset[Route]:
+        """The routes as they should be now: to those pods whose interfaces are there."""
+        assert self._around is not None
+        return wanted_routes(
+            snapshot,
+            self._config.name,
+            [each for each in endpoints if links.exists(each.interface)],
+            self._around.segments,
+            self._node,
+        )
 
 
 def _addresses(snapshot: Snapshot, name: str) -> tuple[Address, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
+from romana.agent.answers import ordered, route_values
 from romana.agent.blocks import Blocks
 from romana.agent.config import Config
 from romana.agent.errors import BAD_REQUEST, NOT_FOUND, TRY_LATER, RequestError
@@ -167,7 +168,7 @@ class Queries:
 
     async def routes(self, _: Mapping[str, Any]) -> list[Values]:
         """The routes of this host that are Romana's."""
-        return await self._kernel.routes()
+        return [route_values(each) for each in ordered(await self._kernel.routes())]
 
     async def blocks(self, _: Mapping[str, Any]) -> list[Values]:
         """All address blocks, and how many addresses of this host's are free."""

@@ -14,6 +14,7 @@ from romana.agent.metrics import Metrics
 from romana.agent.reconciler import Reconciler
 from romana.agent.store import Store
 from romana.dataplane.errors import DataplaneError
+from romana.dataplane.links import PodLink
 from romana.ipam.layout import Layout
 from romana.ipam.leases import Attachment, Leases
 from romana.objects import AddressBlock, Pod
@@ -48,7 +49,9 @@ class FakeKernel:
             raise DataplaneError("no such namespace")
         self.calls.append(("attach", lease.interface))
         self.interfaces[lease.interface] = lease.addresses
-        return {"interface": lease.interface, "ips": list(map(str, lease.addresses))}
+        return PodLink(
+            interface=lease.interface, netns=lease.netns, name=name, addresses=lease.addresses
+        )
 
     async def detach(self, interface):
         self.calls.append(("detach", interface))
