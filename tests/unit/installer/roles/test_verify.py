@@ -29,7 +29,8 @@ def node(ready: str = "True", labels: dict[str, str] = LABELS) -> str:
 
 
 def holds(tmp_path: Path, target: Target, name: str, answer: str) -> bool:
-    """Whether the condition holds where curl gets this answer; an empty one is a refused connection."""
+    """Whether the condition holds where curl gets this answer; an empty one is a refused
+    connection."""
     (tmp_path / "answer").write_text(answer)
     curl = tmp_path / "curl"
     curl.write_text(f"#!/bin/sh\n[ -s {tmp_path}/answer ] || exit 7\ncat {tmp_path}/answer\n")
