@@ -130,7 +130,8 @@ class Reconciler:
     async def _reconcile(self, audit: bool) -> bool:
         snapshot, endpoints = self._store.snapshot(), self.endpoints()
         revision = self._store.revision
-        admission = compile_admission(snapshot, endpoints)
+        # In a thread: in a large cluster it takes long enough for probes of health to time out.
+        admission = await asyncio.to_thread(compile_admission, snapshot, endpoints)
         complete = await self._kernel.enforce(snapshot, endpoints, admission, audit=audit)
         self.snapshot, self.admission, self.revision = snapshot, admission, revision
         self._metrics.endpoints.set(len(admission.endpoints))
