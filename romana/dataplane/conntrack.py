@@ -7,8 +7,10 @@ Layout: linux/netfilter/nfnetlink_conntrack.h.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -156,13 +158,28 @@ def _tuple(data: bytes) -> tuple[Address, Address, int, int, int]:
 
 
 async def _dump(version: int, packed: list[bytes]) -> list[Connection]:
-    # Most entries of a busy host are others': they are passed over before they are taken apart.
-    concerned = re.compile(b"|".join(map(re.escape, packed)), re.DOTALL)
-    found = []
     family = bytes((_FAMILIES[version], 0, 0, 0))
     with Netfilter() as kernel:
-        for body in await kernel.dump(GET, family, "list connections"):
-            connection = parse_connection(body) if concerned.search(body) else None
-            if connection is not None:
-                found.append(connection)
-    return found
+        bodies = await kernel.dump(GET, family, "list connections")
+    # A busy host has hundreds of thousands: in a thread, others go on meanwhile.
+    return await asyncio.to_thread(_concerning, bodies, _any_of(packed))
+
+
+def _concerning(bodies: Iterable[bytes], concerned: re.Pattern[bytes]) -> list[Connection]:
+    """The connections in whose entries the pattern is found somewhere: most entries are others',
+    and are passed over before they are taken apart."""
+    parsed = (parse_connection(body) for body in bodies if concerned.search(body))
+    return [each for each in parsed if each is not None]
+
+
+def _any_of(packed: Iterable[bytes]) -> re.Pattern[bytes]:
+    """A pattern that finds any of the addresses. Those that differ in their last byte only, as
+    those of a block do, are one alternative: its cost grows with the number of alternatives."""
+    groups: defaultdict[bytes, set[bytes]] = defaultdict(set)
+    for each in packed:
+        groups[each[:-1]].add(each[-1:])
+    alternatives = (
+        re.escape(start) + b"[" + b"".join(map(re.escape, sorted(ends))) + b"]"
+        for start, ends in groups.items()
+    )
+    return re.compile(b"|".join(alternatives), re.DOTALL)

@@ -4,7 +4,7 @@ differs from what is wanted. Pure."""
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_network
 from typing import Any
@@ -22,8 +22,10 @@ SHOWN = 5
 class Listing:
     """The table as it was printed: its sets with elements in canonical texts, and the rules of each
     chain (the base chain's hook is the first) as canonical JSON, which is comparable only with what
-    the same nft printed."""
+    the same nft printed. `flagged`: the table bears a flag, which may put it out of force
+    (`dormant`)."""
 
+    flagged: bool = False
     sets: Mapping[str, Set] = field(default_factory=dict)
     chains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     counters: frozenset[str] = frozenset()
@@ -65,6 +67,8 @@ def compare(wanted: Ruleset, printed: Listing, found: Listing | None) -> tuple[D
     """
     if found is None:
         return (Difference(kind="table", name="romana", missing=("",)),)
+    if found.flagged:
+        return (Difference(kind="table", name="romana", extra=("flag",)),)
     return (
         *_presence("counter", wanted.counters, found.counters),
         *_presence("set", wanted.sets.keys(), found.sets.keys()),
@@ -83,7 +87,8 @@ def parse_listing(output: str) -> Listing:
     sets: dict[str, Set] = {}
     chains: dict[str, list[str]] = {}
     counters: set[str] = set()
-    for entry in msgspec.json.decode(output)["nftables"]:
+    flagged = False
+    for entry in _entries(output):
         body = entry.get("add", entry)
         if "chain" in body:
             hook = {key: value for key, value in body["chain"].items() if key not in _IDENTITY}
@@ -94,12 +99,24 @@ def parse_listing(output: str) -> Listing:
             counters.add(body["counter"]["name"])
         elif "set" in body or "map" in body:
             each = body.get("set") or body["map"]
-            sets[each["name"]] = _set(each, verdicts="map" in body)
+            sets[each["name"]] = _set(each)
+        elif "table" in body:
+            flagged = "flags" in body["table"]
     return Listing(
+        flagged=flagged,
         sets=sets,
         chains={name: tuple(rules) for name, rules in chains.items()},
         counters=frozenset(counters),
     )
+
+
+def _entries(output: str) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = msgspec.json.decode(output)["nftables"]
+    except msgspec.DecodeError:
+        # nft 1.0.6 stumbles over the flags of a table, and prints nothing legible behind them.
+        return [{"table": {"flags": []}}]
+    return found
 
 
 def parse_counters(output: str) -> Mapping[str, int]:
@@ -113,23 +130,35 @@ def parse_counters(output: str) -> Mapping[str, int]:
 
 
 _IDENTITY = frozenset(("family", "table", "name", "handle"))
+_OWN_TYPES = frozenset(("ifname", "ipv4_addr", "ipv6_addr", "inet_proto", "inet_service"))
 
 
 def _canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _set(body: Mapping[str, Any], *, verdicts: bool) -> Set:
-    types = body["type"] if isinstance(body["type"], list) else [body["type"]]
+def _several(value: Any) -> Sequence[Any]:
+    """nft writes a list of one as its only item, here and there."""
+    return [value] if isinstance(value, (str, dict)) else value
+
+
+def _set(body: Mapping[str, Any]) -> Set:
+    types = _several(body["type"])
+    verdicts = body.get("map") == "verdict"
+    # What is not of our kinds is somebody else's: that it is there is what matters.
+    own = all(each in _OWN_TYPES for each in types) and body.get("map") in (None, "verdict")
+    elements = body.get("elem", ())
     return Set(
-        type=" . ".join(types),
+        type=" . ".join(types) if own else _canonical(body["type"]),
         interval="interval" in body.get("flags", ()),
         verdicts=verdicts,
-        elements=frozenset(_element(each, types, verdicts) for each in body.get("elem", ())),
+        elements=frozenset(
+            _element(each, types, verdicts) if own else _canonical(each) for each in elements
+        ),
     )
 
 
-def _element(value: Any, types: list[str], verdicts: bool) -> str:
+def _element(value: Any, types: Sequence[str], verdicts: bool) -> str:
     if verdicts:
         key, verdict = value
         ((word, body),) = verdict.items()

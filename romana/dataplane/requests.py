@@ -58,6 +58,7 @@ class Netfilter:
                 if each.type == DONE:
                     return bodies
                 bodies.append(each.body)
+            await asyncio.sleep(0)  # the next part may be there already: others have their turn
 
     async def order(self, kind: int, bodies: Sequence[bytes], what: str) -> int:
         """Order things done.

@@ -229,6 +229,12 @@ def test_a_refused_table_leaves_the_old_one_in_force(host):
         ),
         ("add chain inet romana more", "chain more: foreign"),
         ("add set inet romana more { type ipv4_addr; }", "set more: foreign"),
+        (
+            "add map inet romana more { type ether_addr . mark : mark; "
+            "elements = { 02:00:00:00:00:01 . 1 : 7 }; }",
+            "set more: foreign",
+        ),
+        ("add table inet romana { flags dormant; }", "table romana: foreign flag"),
     ],
     ids=str,
 )

@@ -116,6 +116,20 @@ def test_differences_are_told():
     ]
 
 
+def test_a_flag_of_the_table_is_a_difference_even_where_nft_prints_it_badly():
+    for output in (
+        '{"nftables": [{"table": {"flags": "dormant"}}]}',
+        '{"nftables": [{"table": {"fl',
+    ):
+        assert told(parse_listing(output)) == ["table romana: foreign flag"]
+
+
+def test_a_set_of_a_foreign_kind_is_named():
+    body = {"name": "m", "type": ["ether_addr", "mark"], "map": "mark", "elem": [["x", 1]]}
+    listing = parse_listing(json.dumps({"nftables": [{"map": body}]}))
+    assert "set m: foreign" in told(listing)
+
+
 def test_long_differences_are_cut_short():
     items = tuple(f"10.0.0.{number}" for number in range(9))
     text = str(Difference(kind="set", name="s", missing=items))
