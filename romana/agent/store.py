@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -12,6 +13,8 @@ from romana.sources.errors import InvalidObject, SourceError
 from romana.sources.kinds import KINDS, Kind
 
 _Found = TypeVar("_Found")
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -105,10 +108,13 @@ class Store:
 
     def trouble(self, where: str, error: SourceError | None) -> None:
         """Take notice that a part of the source does not work, or works again."""
-        if error is None:
-            self._troubles.pop(where, None)
-        else:
+        before = self._troubles.pop(where, None)
+        if error is not None:
             self._troubles[where] = error
+            if str(error) != str(before):
+                log.warning("the source is in trouble", extra={"reason": str(error)})
+        elif before is not None:
+            log.info("the source works again", extra={"where": where})
 
     def pod(self, key: Key) -> Pod | None:
         """One pod, or None."""

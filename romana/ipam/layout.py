@@ -7,10 +7,12 @@ Nothing is stored: the same configuration gives the same layout on every host.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import IPv4Network, IPv6Network
+from itertools import accumulate
 
 from romana.objects import Address, Network
 
@@ -87,11 +89,34 @@ class Layout:
                 continue
             size = self.size_in(share)
             count = 1 << (size - share.prefixlen)
-            start = int.from_bytes(blake2b(node.encode(), digest_size=8).digest(), "big") % count
+            digest = blake2b(node.encode(), digest_size=8).digest()
+            start = int.from_bytes(digest, "big") % count
+            held = _Held(taken)
             for step in range(count):
                 block = _part(share, size, (start + step) % count)
-                if block not in taken:
+                if block not in held:
                     yield block
+
+
+class _Held:
+    """Prefixes that are taken, of whatever size: blocks may have been claimed under another block
+    size."""
+
+    def __init__(self, prefixes: Collection[Network]) -> None:
+        spans = sorted(
+            (each.version, int(each.network_address), int(each.broadcast_address))
+            for each in prefixes
+        )
+        self._lows = [(version, low) for version, low, _ in spans]
+        highs = accumulate(((version, high) for version, _, high in spans), max)
+        self._highs = list(highs)
+
+    def __contains__(self, block: Network) -> bool:
+        """Whether a block shares an address with one of them."""
+        before = bisect_right(self._lows, (block.version, int(block.broadcast_address)))
+        if not before:
+            return False
+        return self._highs[before - 1] >= (block.version, int(block.network_address))
 
 
 def usable(block: Network) -> range:

@@ -46,7 +46,7 @@ class Backoff:
         limit_s: the upper bound of all.
     """
 
-    def __init__(self, first_s: float = 0.2, limit_s: float = 10.0) -> None:
+    def __init__(self, first_s: float = 0.2, limit_s: float = 5.0) -> None:
         self._first_s = first_s
         self._limit_s = limit_s
         self._next_s = first_s

@@ -74,6 +74,13 @@ def test_candidates_are_all_free_blocks_of_the_zone_once(cidr, node, zones, data
     assert len(seen) == min(expected - 1, 5000)
 
 
+def test_blocks_claimed_under_another_size_are_respected():
+    made = layout("10.0.0.0/24", block_size=27)
+    taken = {ip_network("10.0.0.0/25"), ip_network("10.0.0.128/28"), ip_network("fd00::/64")}
+    free = set(made.candidates("default", "one", 4, taken))
+    assert free == {ip_network(f"10.0.0.{last}/27") for last in (160, 192, 224)}
+
+
 def test_zones_never_overlap():
     made = layout("10.0.0.0/16", zones=("a", "b", "c"))
     shares = [made.shares(zone)[0] for zone in made.zones]
