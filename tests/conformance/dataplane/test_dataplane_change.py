@@ -1,7 +1,9 @@
 """Changes of the table in the kernel: differences, replacement, failure, drift."""
 
 import asyncio
+import os
 import random
+import shutil
 import socket
 import threading
 from ipaddress import ip_address, ip_network
@@ -310,3 +312,77 @@ def test_an_overflow_is_told(host):
         host.namespace.run("nft", f"add table ip other{number}")
     assert Overflowed() in listener.receive()
     listener.close()
+
+
+@pytest.fixture
+def faulty_nft(tmp_path, monkeypatch):
+    """An nft that does what is said before it becomes the real one."""
+    script, calls = tmp_path / "nft", tmp_path / "calls"
+
+    def arrange(fault):
+        calls.write_text("")
+        script.write_text(
+            f'#!/bin/sh\necho >> {calls}\ncalls=$(wc -l < {calls})\n{fault}\nexec {real} "$@"\n'
+        )
+        script.chmod(0o755)
+        return calls
+
+    real = shutil.which("nft")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return arrange
+
+
+def test_a_failure_that_passes_is_tried_again(host, faulty_nft):
+    host.pod("a", A)
+    calls = faulty_nft("[ $calls -gt 2 ] || { echo busy >&2; exit 1; }")
+    host.enforce()
+    assert len(calls.read_text()) == 3
+    assert host.do(host.backend.drift(host.ruleset)) == ()
+
+
+def test_a_failure_that_stays_is_told_and_leaves_the_old_table(host, faulty_nft):
+    host.pod("a", A)
+    host.enforce()
+    before = host.do(host.backend.read_back())
+    host.isolate("a", ingress=host.program("p", INGRESS))
+    calls = faulty_nft("echo out of luck >&2; exit 1")
+    with pytest.raises(RulesetError, match="refused table inet romana 3 times: .*out of luck"):
+        host.enforce()
+    assert len(calls.read_text()) == 4, "one difference, three replacements"
+    faulty_nft("")
+    assert host.do(host.backend.read_back()) == before
+    host.enforce()
+    assert host.do(host.backend.drift(host.ruleset)) == ()
+
+
+def test_an_nft_that_hangs_is_killed_and_what_it_did_is_not_trusted(host, faulty_nft, monkeypatch):
+    host.pod("a", A)
+    host.enforce()
+    monkeypatch.setattr("romana.dataplane.backend.COMMIT_TIMEOUT_S", 0.2)
+    host.isolate("a", ingress=host.program("p", INGRESS))
+    faulty_nft("exec sleep 60")
+    with pytest.raises(RulesetError, match="took more than 0.2 s"):
+        host.enforce()
+    monkeypatch.undo()
+    host.enforce()
+    assert host.do(host.backend.drift(host.ruleset)) == ()
+
+
+def test_a_change_that_is_cancelled_leaves_nothing_in_doubt(host, faulty_nft):
+    host.pod("a", A)
+    host.enforce()
+    host.isolate("a", ingress=host.program("p", INGRESS))
+    faulty_nft("exec sleep 60")
+
+    async def cancelled():
+        wanted = host.renderer.render(Admission())
+        change = asyncio.create_task(host.backend.apply(wanted))
+        await asyncio.sleep(0.1)
+        change.cancel()
+        await asyncio.gather(change, return_exceptions=True)
+        assert change.cancelled()
+
+    host.do(cancelled())
+    faulty_nft("")
+    host.enforce()
+    assert host.do(host.backend.drift(host.ruleset)) == ()
