@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -205,6 +206,8 @@ def _asking(yes: bool) -> Callable[[str], bool]:
 def _run(command: Callable[[Reporting], int], as_json: bool, diff: bool = False) -> None:
     words = shlex.join(["romana-install", *sys.argv[1:]])
     reporting = Reporting(words, as_json=as_json, diff=diff)
+    # Ended from outside, a run closes its connections and says in the journal where it was.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with reporting:
         code = _or_exit(lambda: command(reporting), reporting)
     if code == 1 and reporting.log_path is not None:

@@ -164,9 +164,11 @@ class _Converging:
                 )
             prepared = prepare(cluster, sessions, self._how.limit, self._emit)
             if not self._agreed(prepared.plan):
-                return self._recap(sessions, prepared, "nothing was changed, as you wished")
+                return self._recap(sessions, prepared, "", declined=True)
             applied = apply(prepared.plan, sessions, self._emit)
             stopped = self._afterwards(cluster, sessions, prepared, applied)
+            if not stopped and prepared.lost:
+                stopped = f"stopped on {', '.join(prepared.lost)} because it could not be reached"
             return self._recap(sessions, prepared, stopped)
 
     def _agreed(self, plan: Plan) -> bool:
@@ -198,19 +200,30 @@ class _Converging:
         try:
             smoke_test(cluster, sessions, self._emit)
         except SmokeFailed as error:
-            return f"{error.message} ({error.advice})"
+            self._emit(Notice(text=error.advice, level="warning"))
+            return error.message
         return ""
 
-    def _recap(self, sessions: Mapping[str, Session], prepared: Prepared, stopped: str) -> int:
+    def _recap(
+        self,
+        sessions: Mapping[str, Session],
+        prepared: Prepared,
+        stopped: str,
+        *,
+        declined: bool = False,
+    ) -> int:
         recap = Recap(
             hosts=self._tally.recap(_trips(sessions), frozenset(prepared.lost)),
             seconds=time.monotonic() - self._started,
-            stopped=f"{stopped}; run again to continue" if stopped else "",
-            notes=tuple(self._notes(prepared)),
+            pending=declined,
+            stopped=stopped,
+            notes=("nothing was changed, as you wished",)
+            if declined
+            else tuple(self._notes(prepared)),
         )
         self._emit(recap)
         failed = stopped or any(host.failed or host.unreachable for host in recap.hosts)
-        return 1 if failed else 0
+        return 1 if failed else 2 if declined else 0
 
     def _notes(self, prepared: Prepared) -> Iterator[str]:
         first = pki.expiries(prepared.credentials)[0]

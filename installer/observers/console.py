@@ -197,7 +197,7 @@ class Console:
         for note in event.notes:
             self.line(note)
         if event.stopped:
-            self.line((event.stopped, "bold red"))
+            self.line((f"{event.stopped}; run again to continue", "bold red"))
         self.line((f"{_verdict(event, self._mode)} in {event.seconds:.1f} s", "bold"))
 
 
