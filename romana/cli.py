@@ -111,11 +111,19 @@ def status(path: str, as_json: bool) -> None:
         "addresses free": ", ".join(
             f"{free} {name}" for name, free in answer["free_addresses"].items()
         ),
+        "repairs": _repairs(answer["repairs"]),
     }
     table(("", ""), tuple(shown.items()))
     for problem in answer["problems"]:
         click.echo(f"problem: {problem}", err=True)
     return None
+
+
+def _repairs(repairs: Values) -> str:
+    if not repairs["last"]:
+        return "none: nobody has changed table or routes"
+    counts = f"{repairs['policy']} of policies, {repairs['route']} of routes"
+    return f"{counts}; last {repairs['last']}"
 
 
 @main.group()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 from romana.agent.kernel import Kernel
@@ -21,8 +20,6 @@ from romana.dataplane.ruleset import TABLE
 SETTLE_S = 0.1
 """Our own changes are told too, perhaps before we know ourselves that they were made."""
 
-log = logging.getLogger(__name__)
-
 
 async def watch_tables(kernel: Kernel, audit: Callable[[], None]) -> None:
     """Call for an audit whenever somebody else has touched our table, until cancelled."""
@@ -34,7 +31,7 @@ async def watch_tables(kernel: Kernel, audit: Callable[[], None]) -> None:
         foreign = [each for each in changes if not kernel.backend.own(each)]
         changes.clear()
         for each in foreign:
-            log.warning("somebody touched our table", extra={"what": each})
+            kernel.repairs.suspect(each)
         if foreign:
             audit()
 

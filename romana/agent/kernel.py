@@ -11,6 +11,7 @@ from pathlib import Path
 from romana.agent.config import Config
 from romana.agent.connections import Connections
 from romana.agent.metrics import Metrics
+from romana.agent.repairs import Repairs
 from romana.agent.surroundings import Surroundings, look_around
 from romana.agent.turns import Turns
 from romana.dataplane import links
@@ -52,7 +53,6 @@ class Kernel:
 
     def __init__(self, config: Config, metrics: Metrics) -> None:
         self._config = config
-        self._metrics = metrics
         self._backend = Backend()
         self._settings = Settings()
         self._renderer = Renderer(self._settings)
@@ -62,6 +62,7 @@ class Kernel:
         self._node: tuple[Address, ...] = config.node_addresses
         self._turns = Turns()
         self.connections = Connections(metrics)
+        self.repairs = Repairs(metrics)
 
     @property
     def backend(self) -> Backend:
@@ -224,11 +225,7 @@ class Kernel:
     async def _repair(self, wanted: Ruleset) -> None:
         differences = await self._backend.drift(wanted)
         if differences:
-            self._metrics.repairs.labels("policy").inc(len(differences))
-            for each in differences:
-                log.warning(
-                    "somebody changed the policies in the kernel; repairing", extra={"what": each}
-                )
+            self.repairs.policies(differences)
             await self._backend.replace(wanted)
 
     async def _route(
@@ -249,10 +246,7 @@ class Kernel:
                 return False
             self._routes = wanted
         if changes and known == wanted:
-            self._metrics.repairs.labels("route").inc(len(changes))
-            log.warning(
-                "somebody changed our routes; repaired", extra={"changes": "; ".join(changes)}
-            )
+            self.repairs.routes(changes)
         return True
 
     def _wanted_routes(self, snapshot: Snapshot, endpoints: Sequence[Endpoint]) -> frozenset[Route]:
