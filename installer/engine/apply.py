@@ -28,6 +28,9 @@ from installer.hosts.session import Session
 from installer.resources.base import Change, Resource
 
 REASON_LINES = 25
+WORTH_TELLING = 4 << 20
+"""Bytes of a transfer whose progress is told."""
+TELL_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +159,12 @@ class _Run:
             if number is not None:
                 self._progress(resources[number].id, number, len(resources))
 
+        told = [0.0]
+
         def on_sent(done: int, total: int) -> None:
-            if total > 4 << 20:
+            now = time.monotonic()
+            if total > WORTH_TELLING and (now - told[0] > TELL_EVERY_S or done == total):
+                told[0] = now
                 self._progress("sending files", done, total, "B")
 
         output = self.session.run(

@@ -91,7 +91,7 @@ def _service(service: Service) -> Iterator[tuple[str, str]]:
     if service.user != "root":
         yield "User", service.user
     for name, value in service.environment:
-        yield "Environment", word(f"{name}={value}")
+        yield "Environment", _quoted(f"{name}={value}".replace("%", "%%"))
     yield "ExecStart", " \\\n  ".join(word(argument) for argument in service.command)
     if service.type == "oneshot":
         yield "RemainAfterExit", "yes"
@@ -104,10 +104,12 @@ def _service(service: Service) -> Iterator[tuple[str, str]]:
 
 
 def word(text: str) -> str:
-    """One argument as ExecStart and Environment take it: specifiers and variables are not
-    expanded."""
-    escaped = text.replace("%", "%%").replace("$", "$$")
-    if _BARE.fullmatch(escaped):
-        return escaped
-    quoted = escaped.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{quoted}"'
+    """One argument as ExecStart takes it: specifiers and variables are not expanded."""
+    return _quoted(text.replace("%", "%%").replace("$", "$$"))
+
+
+def _quoted(text: str) -> str:
+    if _BARE.fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
