@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,22 @@ from romana.agent.client import NoAnswer, ask
 from romana.cni import plugin
 from romana.conformance.cases import ConformanceError, PodState
 from romana.conformance.placement import Placement
-from romana.lab.command import LabError
-from romana.lab.namespaces import Lab, Namespace
+from romana.lab.namespaces import UPLINK, Lab, Namespace
 from romana.lab.naming import HOSTS
 
 START_LIMIT_S = 30
 STOP_LIMIT_S = 10
 FIRST_HOST = 11
+HOSTS6 = IPv6Network("fd00:18::/64")
 IFNAME = "eth0"
 
 
-def host_addresses(names: Iterable[str]) -> dict[str, IPv4Address]:
-    """An address of the lab's network for each host."""
-    return {name: HOSTS[FIRST_HOST + number] for number, name in enumerate(names)}
+def host_addresses(names: Iterable[str]) -> dict[str, tuple[IPv4Address, IPv6Address]]:
+    """An address of each family, on the lab's one network, for each host."""
+    return {
+        name: (HOSTS[FIRST_HOST + number], HOSTS6[FIRST_HOST + number])
+        for number, name in enumerate(names)
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +80,7 @@ class Cluster:
         self,
         lab: Lab,
         placement: Placement,
-        nodes: Mapping[str, IPv4Address],
+        nodes: Mapping[str, tuple[IPv4Address, IPv6Address]],
         *,
         manifests: Path,
         work: Path,
@@ -99,8 +102,11 @@ class Cluster:
             ConformanceError: an agent does not start.
             LabError: a host cannot be made.
         """
-        for name, address in self._nodes.items():
-            self.hosts[name] = self._start(name, self._lab.host(name, address))
+        for name, (four, six) in self._nodes.items():
+            namespace = self._lab.host(name, four)
+            interface = f"{six}/{HOSTS6.prefixlen}"
+            namespace.ip("address", "replace", interface, "dev", UPLINK, "nodad")
+            self.hosts[name] = self._start(name, namespace)
         for host in self.hosts.values():
             self._await(host)
 
@@ -123,11 +129,11 @@ class Cluster:
             When each host's answer came (monotonic seconds).
 
         Raises:
-            NoAnswer: an agent cannot bring it in force.
+            ConformanceError: an agent cannot bring it in force.
         """
 
         def wait(host: Host) -> float:
-            ask(host.socket, "enforced", revision=revision)
+            self._ask(host, "enforced", revision=revision)
             return time.monotonic()
 
         return dict(zip(self.hosts, self._threads.map(wait, self.hosts.values()), strict=True))
@@ -165,9 +171,9 @@ class Cluster:
         """What the compiled form of a host says of flows.
 
         Raises:
-            NoAnswer: the agent does not answer.
+            ConformanceError: the agent does not answer.
         """
-        answer: list[dict[str, str]] = ask(self.hosts[host].socket, "judge", flows=flows)
+        answer: list[dict[str, str]] = self._ask(self.hosts[host], "judge", flows=flows)
         return answer
 
     def explain(
@@ -175,12 +181,23 @@ class Cluster:
     ) -> list[str]:
         """Why, in the words of a host's agent; or why it cannot say."""
         question: dict[str, Any] = {"from": source, "to": destination}
-        path = self.hosts[host].socket
         try:
-            answer = ask(path, "explain", protocol=protocol, port=port, **question)
-        except NoAnswer as error:
+            answer = self._ask(
+                self.hosts[host], "explain", protocol=protocol, port=port, **question
+            )
+            problems = self._ask(self.hosts[host], "status")["problems"]
+        except ConformanceError as error:
             return [str(error)]
-        return [f"{host}: {line}" for line in answer["lines"]]
+        lines = [*answer["lines"], *(f"problem: {each}" for each in problems)]
+        return [f"{host}: {line}" for line in lines]
+
+    def _ask(self, host: Host, method: str, **parameters: Any) -> Any:
+        try:
+            return ask(host.socket, method, **parameters)
+        except NoAnswer as error:
+            if host.process.poll() is not None:
+                raise ConformanceError(f"the agent of {host.name} has ended: {host.log}") from error
+            raise ConformanceError(f"{host.name}: {error}") from error
 
     def _start(self, name: str, namespace: Namespace) -> Host:
         directory = self._work / name
@@ -243,6 +260,3 @@ class Cluster:
                 f"{command} of pod {pod.title} on {host.name}: {reason} {answer.get('details', '')}"
             )
         return answer
-
-
-__all__ = ["Cluster", "Host", "LabError", "host_addresses"]

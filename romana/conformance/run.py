@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from romana.conformance.cases import Case, Cell, PodState, Sides, Step
+from romana.conformance.cases import Case, Cell, ConformanceError, PodState, Sides, Step
 from romana.conformance.cluster import Cluster, host_addresses
 from romana.conformance.directory import ManifestDirectory
 from romana.conformance.manifests import Manifests, cluster_manifests, step_manifests
@@ -47,20 +47,22 @@ def run(cases: Sequence[Case], setting: Setting, progress: Progress) -> Report:
     """Make a cluster, apply all cases and remove it again.
 
     Raises:
-        ConformanceError: the cluster cannot be made, or a pod cannot be attached.
+        ConformanceError: the cluster cannot be made, a pod cannot be attached, or an agent cannot
+            bring a step in force.
         LabError: a namespace cannot be made.
-        NoAnswer: an agent cannot bring a step in force.
     """
     began = time.monotonic()
     names = tuple(f"host{number}" for number in range(1, setting.hosts + 1))
     addresses = {pod.address for case in cases for step in case.steps for pod in step.pods}
+    if len({address.version for address in addresses}) > 1:
+        raise ConformanceError("pods with IPv4 and with IPv6 addresses: run them apart")
     placement = place(addresses, names)
     nodes = host_addresses(names)
     with Lab(setting.prefix) as lab, tempfile.TemporaryDirectory(prefix="romana-") as work:
         manifests = Path(work, "manifests")
         manifests.mkdir()
         directory = ManifestDirectory(manifests)
-        fixed = cluster_manifests(placement, {name: (each,) for name, each in nodes.items()})
+        fixed = cluster_manifests(placement, nodes)
         directory.apply(fixed)
         cluster = Cluster(lab, placement, nodes, manifests=manifests, work=Path(work))
         try:

@@ -1,20 +1,26 @@
-"""All of the conformance data, live: real agents, real plugin, real kernel. Takes about a minute.
+"""All of the conformance data, live: real agents, real plugin, real kernel. Takes about a minute,
+and a part of it again as IPv6.
 
 A wrong cell is shown with what the agents of both hosts explain. ROMANA_CONFORMANCE_STRIDE=N takes
 every Nth case only, for machines that are slow.
 """
 
+import gzip
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Address
 from pathlib import Path
 
 import pytest
 
-from romana.conformance.cases import OPEN, Sides, load
-from romana.conformance.run import Setting, run
+from romana.conformance.cases import OPEN, Sides, load, parse
+from romana.conformance.run import PREFIX, Setting, run
 from romana.lab import leftovers
 from romana.lab.probes import Outcome
 
@@ -41,6 +47,29 @@ def test_every_cell():
     assert not report.wrong
     assert report.seconds < LIMIT_S
     assert report.cells == CELLS or stride > 1
+
+
+def test_the_same_in_ipv6_on_three_hosts():
+    """Addresses and blocks as IPv6, mapped one to one; every sixth case."""
+    wire = json.loads(gzip.decompress(DATA.read_bytes()))
+    cases = parse(json.dumps(as_ipv6(wire)).encode(), "as IPv6")[::6]
+    report = run(cases, replace(SETTING, hosts=3), quiet)
+    print(*report.lines(), sep="\n")
+    assert not report.wrong
+    assert {pod.address.version for case in cases for pod in case.steps[0].pods} == {6}
+
+
+def as_ipv6(value):
+    """Any part of the data with its addresses and networks mapped below fd00:a8::/96."""
+    if isinstance(value, list):
+        return [as_ipv6(each) for each in value]
+    if isinstance(value, dict):
+        return {key: as_ipv6(each) for key, each in value.items()}
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9.]+(/[0-9]+)?", value):
+        return value
+    network = IPv4Network(value)
+    base = IPv6Address(int(IPv6Address("fd00:a8::")) + int(network.network_address))
+    return f"{base}/{96 + network.prefixlen}" if "/" in value else str(base)
 
 
 def test_what_is_wrong_is_found_and_explained():
@@ -83,3 +112,19 @@ def test_the_command():
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "romana conformance: none of the 115 cases has `no such` in it\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_whoever_ends_the_command_finds_nothing_left(number):
+    words = [sys.executable, "-m", "romana.cli", "conformance", str(DATA)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        limit = time.monotonic() + 30
+        while not any(".pod-9" in name for name in leftovers.find(PREFIX).namespaces):
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert not out
+    assert b"Traceback" not in err
+    assert not leftovers.find(PREFIX)
