@@ -217,6 +217,7 @@ def test_a_refused_table_leaves_the_old_one_in_force(host):
     ("damage", "said"),
     [
         ("delete table inet romana", "table romana: missing"),
+        ("flush ruleset", "table romana: missing"),
         ("flush chain inet romana to-pod", "chain to-pod: missing"),
         ("add rule inet romana forward accept", "chain forward: foreign"),
         ("insert rule inet romana in-p accept", "chain in-p: foreign"),
