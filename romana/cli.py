@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import click
 
+from romana.agent import client
 from romana.version import VERSION
 
 SOCKET = "/run/romana/agent.sock"
@@ -35,25 +35,9 @@ def ask(path: str, method: str, **parameters: object) -> Any:
         AgentUnavailable: it does not answer, or says no; the message is one line.
     """
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(LIMIT_S)
-            connection.connect(path)
-            connection.sendall(
-                json.dumps({"method": method, "params": parameters}).encode() + b"\n"
-            )
-            with connection.makefile("rb") as stream:
-                answer = json.loads(stream.readline() or b'{"error": {"message": "no answer"}}')
-    except PermissionError as error:
-        raise AgentUnavailable(f"{path}: only root may ask the agent; try sudo") from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        hint = "see `systemctl status romana-agent`"
-        raise AgentUnavailable(f"the agent is not running on {path}: {reason}; {hint}") from error
-    if "error" in answer:
-        fault = answer["error"]
-        details = f"; {fault['details']}" if fault.get("details") else ""
-        raise AgentUnavailable(f"{fault['message']}{details}")
-    return answer["result"]
+        return client.ask(Path(path), method, LIMIT_S, **parameters)
+    except client.NoAnswer as error:
+        raise AgentUnavailable(str(error)) from error
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -36,9 +36,12 @@ def ask(path: Path, method: str, limit_s: float = LIMIT_S, **parameters: object)
             connection.sendall(question)
             with connection.makefile("rb") as stream:
                 line = stream.readline()
+    except PermissionError as error:
+        raise NoAnswer(f"{path}: only root may ask the agent; try sudo") from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise NoAnswer(f"the agent on {path} does not answer {method}: {reason}") from error
+        hint = "see `systemctl status romana-agent`"
+        raise NoAnswer(f"the agent is not running on {path}: {reason}; {hint}") from error
     if not line:
         raise NoAnswer(f"the agent on {path} stopped before it had answered {method}")
     answer = json.loads(line)
