@@ -87,6 +87,7 @@ STATUS = {
     "grants": 4,
     "blocks": ["10.0.0.0/25"],
     "free_addresses": {"IPv4": 12},
+    "repairs": {"policy": 0, "route": 0, "last": ""},
     "problems": ["a watch is broken"],
 }
 POLICY = {
