@@ -74,7 +74,7 @@ class Store:
                 new.setdefault(kept.key, kept)
         first = kind.field not in self._synced
         self._synced.add(kind.field)
-        if first or new != old:
+        if first or invalid or new != old:
             self._objects[kind.field] = new
             self._touch(kind)
 

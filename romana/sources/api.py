@@ -4,9 +4,10 @@ plain words."""
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +93,7 @@ class Api:
 
     async def lines(
         self, path: str, parameters: Mapping[str, str], limit_s: int
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Follow a stream of lines until the server ends it. The first line is empty and says that
         it is open.
 
@@ -104,12 +105,10 @@ class Api:
             ApiError: as `get`.
         """
         timeout = aiohttp.ClientTimeout(connect=10, sock_read=limit_s + 30)
-        session = await self._open()
+        session, server = await self._open(), self.server
         try:
-            async with session.get(
-                self.server + path, params=parameters, timeout=timeout
-            ) as answer:
-                await self._refusal(answer)
+            async with session.get(server + path, params=parameters, timeout=timeout) as answer:
+                await self._refusal(answer, server)
                 yield b""
                 rest = b""
                 # Not readline(): an object may be longer than any line limit of the client.
@@ -118,29 +117,29 @@ class Api:
                     for line in whole:
                         yield line
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise self._unreachable(error) from error
+            raise self._unreachable(error, server) from error
 
     async def _request(
         self, method: str, path: str, parameters: Mapping[str, str], body: bytes | None = None
     ) -> bytes:
         timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S, connect=10)
-        session = await self._open()
+        session, server = await self._open(), self.server
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
             async with session.request(
                 method,
-                self.server + path,
+                server + path,
                 params=parameters,
                 data=body,
                 headers=headers,
                 timeout=timeout,
             ) as answer:
-                await self._refusal(answer)
+                await self._refusal(answer, server)
                 return await answer.read()
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise self._unreachable(error) from error
+            raise self._unreachable(error, server) from error
 
-    async def _refusal(self, answer: aiohttp.ClientResponse) -> None:
+    async def _refusal(self, answer: aiohttp.ClientResponse, server: str) -> None:
         if answer.status < 400:
             return
         body = await answer.read()
@@ -149,14 +148,21 @@ class Api:
         except msgspec.DecodeError:
             status = WireStatus(message=body[:200].decode(errors="replace").strip())
         message = status.message or answer.reason or "no reason given"
+        if answer.status >= 500:
+            self._pass_over(server)
         raise ApiError(
-            f"{self.server} answered {answer.status}: {message}", answer.status, status.reason
+            f"{server} answered {answer.status}: {message}", answer.status, status.reason
         )
 
-    def _unreachable(self, error: Exception) -> ApiError:
-        failed = self.server
-        self._turn += 1
-        return ApiError(f"{failed} cannot be reached: {error or type(error).__name__}")
+    def _unreachable(self, error: Exception, server: str) -> ApiError:
+        self._pass_over(server)
+        return ApiError(f"{server} cannot be reached: {_reason(error)}")
+
+    def _pass_over(self, server: str) -> None:
+        """Ask the next server from now on, unless somebody else has found this one wanting
+        already."""
+        if server == self.server:
+            self._turn += 1
 
     async def _open(self) -> aiohttp.ClientSession:
         """The session; a new one when the identity's files have changed. A watch on the one before
@@ -198,3 +204,17 @@ def _socket(info: aiohttp.AddrInfoType) -> socket.socket:
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_LIMIT_S * 1000)
     return made
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in the words of the system rather than of a library."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(error.certificate_error)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno
+        return os.strerror(number) if number else str(error.os_error)
+    if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
+        return "it closed the connection"
+    if isinstance(error, asyncio.TimeoutError):
+        return "it does not answer in time"
+    return str(error) or type(error).__name__

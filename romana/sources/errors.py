@@ -6,7 +6,7 @@ SourceError        root
 
 from __future__ import annotations
 
-from romana.objects import Key, NetworkPolicy
+from romana.objects import Key, Namespace, NetworkPolicy
 
 
 class SourceError(Exception):
@@ -21,13 +21,17 @@ class InvalidObject(SourceError):
         name: `namespace/name`, or the name alone.
         field: path of the field, dotted.
         reason: what is wrong with it.
-        closed: of a policy, what must be enforced in its place: it isolates what the policy
-        isolates and admits only
-            the rules that could be read. None where not even the object's name is known.
+        closed: of what isolates, what must be enforced in its place: it isolates what the object
+            isolates and admits only the rules that could be read. None where that is not known.
     """
 
     def __init__(
-        self, kind: str, name: str, field: str, reason: str, closed: NetworkPolicy | None = None
+        self,
+        kind: str,
+        name: str,
+        field: str,
+        reason: str,
+        closed: NetworkPolicy | Namespace | None = None,
     ) -> None:
         where = f" {field}:" if field else ""
         super().__init__(f"{kind} {name}:{where} {reason}")
@@ -36,6 +40,11 @@ class InvalidObject(SourceError):
         self.field = field
         self.reason = reason
         self.closed = closed
+
+    @property
+    def uid(self) -> str:
+        """The object's uid, where it is known."""
+        return getattr(self.closed, "uid", "")
 
     @property
     def key(self) -> Key:

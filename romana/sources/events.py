@@ -7,8 +7,9 @@ from datetime import datetime, timezone
 from hashlib import blake2b
 
 from romana.sources.api import Api, ApiError
+from romana.objects import NetworkPolicy
 from romana.sources.errors import InvalidObject
-from romana.sources.kinds import KINDS
+from romana.sources.kinds import BETA_POLICY, KINDS
 
 MESSAGE_LIMIT = 1000
 """Characters; the API takes 1024."""
@@ -34,11 +35,11 @@ def event_for(error: InvalidObject, node: str, at: datetime) -> dict[str, object
         "kind": "Event",
         "metadata": {"name": f"{name}.{digest}", "namespace": namespace or "default"},
         "involvedObject": {
-            "apiVersion": API_VERSIONS[error.kind],
+            "apiVersion": _api_version(error),
             "kind": error.kind,
             "namespace": namespace,
             "name": name,
-            **({"uid": error.closed.uid} if error.closed and error.closed.uid else {}),
+            **({"uid": error.uid} if error.uid else {}),
         },
         "type": "Warning",
         "reason": "NotEnforced",
@@ -48,6 +49,12 @@ def event_for(error: InvalidObject, node: str, at: datetime) -> dict[str, object
         "lastTimestamp": stamp,
         "count": 1,
     }
+
+
+def _api_version(error: InvalidObject) -> str:
+    if isinstance(error.closed, NetworkPolicy) and error.closed.beta:
+        return BETA_POLICY.api_version
+    return API_VERSIONS[error.kind]
 
 
 class EventWriter:

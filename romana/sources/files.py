@@ -188,6 +188,7 @@ class FilesSource:
             self._sink.trouble(str(path), None)
 
     def _deliver(self) -> None:
+        # By field: the versions of one kind are delivered together.
         objects: dict[str, dict[Key, Object]] = {kind.field: {} for kind in KINDS}
         invalid: dict[str, list[InvalidObject]] = {kind.field: [] for kind in KINDS}
         for path in sorted(self._contents):

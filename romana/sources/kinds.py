@@ -11,6 +11,7 @@ import msgspec
 
 from romana.objects import Key, Object
 from romana.sources import wire
+from romana.sources.beta import WireBetaPolicy, beta_policy_from, beta_policy_of
 from romana.sources.errors import InvalidObject, SourceError
 from romana.sources.fields import Metadata
 from romana.sources.policies import WirePolicy, policy_of
@@ -126,6 +127,17 @@ POLICY = _kind(
     api_version="networking.k8s.io/v1",
     namespaced=True,
 )
+BETA_POLICY = _kind(
+    "NetworkPolicy",
+    "policies",
+    WireBetaPolicy,
+    beta_policy_from,
+    beta_policy_of,
+    api_version="extensions/v1beta1",
+    namespaced=True,
+)
+"""Kubernetes 1.3-1.15. Both kinds fill the same mapping: a server of both keeps each policy once
+and shows it as either."""
 NODE = _kind("Node", "nodes", wire.WireNode, wire.node_from, wire.node_of)
 BLOCK = _kind(
     "AddressBlock",
@@ -138,7 +150,12 @@ BLOCK = _kind(
 KINDS = (NAMESPACE, NODE, BLOCK, POLICY, POD)
 """In the order in which they are asked for: pods, the most numerous, last."""
 
-BY_TYPE: Mapping[tuple[str, str], Kind] = {(kind.api_version, kind.name): kind for kind in KINDS}
+OLDER: Mapping[str, Kind] = {POLICY.name: BETA_POLICY}
+"""What is asked for where the API does not serve a kind."""
+
+BY_TYPE: Mapping[tuple[str, str], Kind] = {
+    (kind.api_version, kind.name): kind for kind in (*KINDS, *OLDER.values())
+}
 
 
 class Sink(Protocol):

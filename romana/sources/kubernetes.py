@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 
 import msgspec
 
@@ -18,6 +19,7 @@ from romana.sources.api import Api, ApiError
 from romana.sources.errors import InvalidObject, SourceError
 from romana.sources.kinds import (
     KINDS,
+    OLDER,
     Kind,
     Sink,
     WireAny,
@@ -31,6 +33,7 @@ PAGE = 500
 WATCH_S = (300, 600)
 """A watch ends after a time between these, so that the watches of many agents do not end
 together."""
+NOT_FOUND = 404
 GONE = 410
 
 
@@ -86,14 +89,15 @@ class KubernetesSource:
 
 
 class Follower:
-    """List and watch of one kind."""
+    """List and watch of one kind, in the version that the API serves: of NetworkPolicy the older one
+    where the newer is not there, until it is."""
 
     def __init__(
         self, api: Api, sink: Sink, kind: Kind, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._api = api
         self._sink = sink
-        self._kind = kind
+        self._newest = self._kind = kind
         self._clock = clock
         self._version = ""
         self._where = f"watch of {kind.plural}"
@@ -108,6 +112,8 @@ class Follower:
                 if not self._version:
                     await self.list()
                 await self.watch()
+                if self._kind is not self._newest:
+                    raise Expired("perhaps the API serves the newer version by now")
             except Expired:
                 self._version = ""
             except SourceError as error:
@@ -127,6 +133,17 @@ class Follower:
         Raises:
             SourceError: it could not be read; nothing was handed over.
         """
+        self._kind = self._newest
+        try:
+            await self._list()
+        except ApiError as error:
+            older = OLDER.get(self._newest.name)
+            if error.status != NOT_FOUND or older is None:
+                raise
+            self._kind = older
+            await self._list()
+
+    async def _list(self) -> None:
         objects: list[Object] = []
         invalid: list[InvalidObject] = []
         parameters = {"limit": str(PAGE)}
@@ -154,11 +171,12 @@ class Follower:
             "resourceVersion": self._version,
             "timeoutSeconds": str(limit_s),
         }
-        async for line in self._api.lines(self._kind.path, parameters, limit_s):
-            if line:
-                self._take(line)
-            else:
-                self._sink.trouble(self._where, None)
+        async with aclosing(self._api.lines(self._kind.path, parameters, limit_s)) as lines:
+            async for line in lines:
+                if line:
+                    self._take(line)
+                else:
+                    self._sink.trouble(self._where, None)
 
     def _take(self, line: bytes) -> None:
         try:

@@ -23,12 +23,10 @@ from romana.objects import (
 )
 from romana.sources.errors import InvalidObject
 from romana.sources.fields import Metadata, address, convert, named, network, shared_labels
+from romana.sources.isolation import ANNOTATIONS, Unreadable, isolating_annotation
 from romana.sources.policies import policy_from
 
 __all__ = ["InvalidObject", "block_from", "namespace_from", "node_from", "pod_from", "policy_from"]
-
-DEFAULT_DENY_ANNOTATION = "net.beta.kubernetes.io/network-policy"
-"""The isolation annotation of Kubernetes 1.3-1.15, the only one that Romana reads."""
 
 
 class NamespaceMetadata(Metadata):
@@ -141,18 +139,29 @@ _shared_port = lru_cache(maxsize=4096)(ContainerPort)
 
 
 def namespace_of(wire: WireNamespace) -> Namespace:
-    """The namespace of a decoded one."""
-    metadata = wire.metadata
-    kept = {
-        key: value
-        for key, value in (metadata.annotations or {}).items()
-        if key == DEFAULT_DENY_ANNOTATION
-    }
-    return Namespace(
-        name=named("Namespace", metadata),
-        labels=shared_labels(metadata.labels),
+    """The namespace of a decoded one.
+
+    Raises:
+        InvalidObject: the annotation that isolates cannot be read; `closed` is isolated by it.
+    """
+    name, found = named("Namespace", wire.metadata), wire.metadata.annotations or {}
+    kept = {key: found[key] for key in ANNOTATIONS if key in found}
+    isolated_by, fault = "", None
+    try:
+        isolated_by = isolating_annotation(kept)
+    except Unreadable as error:
+        isolated_by, fault = error.annotation, error
+    namespace = Namespace(
+        name=name,
+        labels=shared_labels(wire.metadata.labels),
         annotations=shared_labels(kept),
+        isolated_by=isolated_by,
     )
+    if fault is not None:
+        field = f"metadata.annotations[{fault.annotation}]"
+        reason = f"{fault.reason}; its pods are closed to ingress until it can be read"
+        raise InvalidObject("Namespace", name, field, reason, namespace)
+    return namespace
 
 
 def _pod_addresses(name: str, status: WirePodStatus) -> tuple[Address, ...]:

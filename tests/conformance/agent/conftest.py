@@ -81,7 +81,7 @@ class Host:
                 {
                     "node": self.name,
                     "source": f"files:{self.cluster.manifests}",
-                    "pods": {"cidrs": ["10.112.0.0/12"]},
+                    "pods": {"cidrs": self.cluster.cidrs},
                     "socket": str(self.socket),
                     "state": str(self.directory / "state"),
                     "metrics": "127.0.0.1:9607",
@@ -171,6 +171,7 @@ class Cluster:
 
     def __init__(self, lab, directory, responder):
         self.lab, self.directory, self.responder = lab, directory, responder
+        self.cidrs = ["10.112.0.0/12"]
         self.manifests = directory / "manifests"
         self.manifests.mkdir()
         self.pods = {}

@@ -202,10 +202,23 @@ async def test_the_next_server_is_asked_when_one_is_gone():
     fake = FakeApi()
     async with serving(fake) as api:
         gone = Api(ApiAddress(servers=("http://127.0.0.1:1", api.server)))
-        with pytest.raises(ApiError, match="127.0.0.1:1 cannot be reached"):
+        with pytest.raises(ApiError, match="127.0.0.1:1 cannot be reached: Connection refused"):
             await gone.get("/api/v1/pods", {})
         assert b"p1" in await gone.get("/api/v1/pods", {})
         await gone.close()
+
+
+async def test_a_server_that_fails_is_passed_over():
+    fake, sound = FakeApi(), FakeApi()
+    fake.refusal = (503, "ServiceUnavailable")
+    async with serving(fake) as failing, serving(sound) as working:
+        api = Api(ApiAddress(servers=(failing.server, working.server)))
+        results = await asyncio.gather(
+            *(api.get("/api/v1/pods", {}) for _ in range(4)), return_exceptions=True
+        )
+        assert all(isinstance(result, ApiError) for result in results)
+        assert api.server == working.server  # and not passed over four times
+        await api.close()
 
 
 async def test_creating_says_when_the_name_is_taken():
