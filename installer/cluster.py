@@ -1,4 +1,5 @@
-"""What the inventory says, as frozen values: a cluster and its hosts. `inventory` makes them; everything else reads them."""
+"""What the inventory says, as frozen values: a cluster and its hosts. `inventory` makes them;
+everything else reads them."""
 
 from __future__ import annotations
 
@@ -12,13 +13,14 @@ from typing import Literal
 Platform = Literal["sandbox", "static", "vagrant", "aws"]
 Group = Literal["controller", "nodes"]
 Dial = Callable[[], socket.socket]
-"""Opens a connected stream socket to a host's SSH port where plain TCP from here cannot (a lab's namespace)."""
+"""Opens a connected stream socket to a host's SSH port where plain TCP from here cannot (a lab's
+namespace)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SSH:
-    """How to reach a host. `host_key` is an OpenSSH public key line ("ssh-ed25519 AAAA..."); where it is empty the
-    cluster's known_hosts decides, and an unknown key is refused."""
+    """How to reach a host. `host_key` is an OpenSSH public key line ("ssh-ed25519 AAAA..."); where
+    it is empty the cluster's known_hosts decides, and an unknown key is refused."""
 
     user: str = "root"
     port: int = 22
@@ -30,8 +32,8 @@ class SSH:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """One server. `zone` is its failure domain, for the layout of address blocks; `segment`, the layer 2 network it
-    sits on: hosts of one segment route to each other directly."""
+    """One server. `zone` is its failure domain, for the layout of address blocks; `segment`, the
+    layer 2 network it sits on: hosts of one segment route to each other directly."""
 
     name: str
     address: IPv4Address
@@ -50,13 +52,15 @@ class Host:
 
     @property
     def is_node(self) -> bool:
-        """Whether pods run here: every host of the cluster has a kubelet; a host that is only a controller is tainted."""
+        """Whether pods run here: every host of the cluster has a kubelet; a host that is only a
+        controller is tainted."""
         return "nodes" in self.groups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """Addresses of the cluster. `block_size` is the prefix length of the blocks that nodes claim from `pods`."""
+    """Addresses of the cluster. `block_size` is the prefix length of the blocks that nodes claim
+    from `pods`."""
 
     pods: IPv4Network
     services: IPv4Network
@@ -78,8 +82,9 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """A cluster as wanted. `kubernetes` is "auto" (newest supported that can be had; recorded once chosen) or a version
-    such as "v1.20.2". `state` is the cluster's directory on the operator's machine, 0700."""
+    """A cluster as wanted. `kubernetes` is "auto" (newest supported that can be had; recorded once
+    chosen) or a version such as "v1.20.2". `state` is the cluster's directory on the operator's
+    machine, 0700."""
 
     name: str
     platform: Platform
@@ -92,7 +97,8 @@ class Cluster:
     download_url: str = "https://dl.k8s.io"
     smoke: bool = True
     package_repository: str = ""
-    """An apt source line for a repository beside the host's own, for instance the sandbox's directory of packages."""
+    """An apt source line for a repository beside the host's own, for instance the sandbox's
+    directory of packages."""
 
     @property
     def controllers(self) -> tuple[Host, ...]:

@@ -1,6 +1,6 @@
-"""What can go wrong, as few types. Every message says what, where, why and what to do next, in one line.
+"""What can go wrong, as few types. A message says what, where, why and what to do next, in a line.
 
-InstallerError            exit 1, the root; the command line shows `message` and `advice`, never a traceback
+InstallerError            exit 1, the root; shown as `message` and `advice`, never as a traceback
   InventoryError          the inventory is unsound; `problems` holds all of them
   PreflightError          hosts are not fit; `problems` holds all of them
   ArtifactError           something to install cannot be had, or is not what its checksum says
@@ -34,7 +34,8 @@ class InstallerError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One finding: `where` is `file:line` or a host's name, `what` the finding, `advice` its remedy."""
+    """One finding: `where` is `file:line` or a host's name, `what` the finding, `advice` its
+    remedy."""
 
     where: str
     what: str

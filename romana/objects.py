@@ -1,8 +1,9 @@
 """The few fields of Kubernetes objects that matter to the network, as small frozen values.
 
-Everything that reads a cluster (the API, a directory of manifests, a test) ends in these values; everything that
-decides (policy, routes, addresses) starts from them. Optional parts that Kubernetes defaults are already resolved
-here: a protocol is always named, `policyTypes` has become "is there a rule list for this direction".
+Everything that reads a cluster (the API, a directory of manifests, a test) ends in these values;
+everything that decides (policy, routes, addresses) starts from them. Optional parts that
+Kubernetes defaults are already resolved here: a protocol is always named, `policyTypes` has become
+"is there a rule list for this direction".
 
 Semantics: https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/
 """
@@ -12,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Union
 
 import msgspec
 
-Address = Union[IPv4Address, IPv6Address]
-Network = Union[IPv4Network, IPv6Network]
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 Labels = Mapping[str, str]
 Key = tuple[str, str]
 """Namespace and name; the namespace is "" for objects that have none."""
@@ -56,7 +56,8 @@ class Requirement(msgspec.Struct, frozen=True, gc=False):
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Labels) -> bool:
-        """Whether the labels fulfil this condition. `NotIn` also holds where the key is absent, as in Kubernetes."""
+        """Whether the labels fulfil this condition. `NotIn` also holds where the key is absent, as
+        in Kubernetes."""
         value = labels.get(self.key)
         if self.operator is Operator.EXISTS:
             return value is not None
@@ -78,11 +79,14 @@ class Selector(msgspec.Struct, frozen=True, gc=False):
 
 
 class Namespace(msgspec.Struct, frozen=True, gc=False):
-    """A namespace with its labels; `annotations` keeps only the ones that Romana reads."""
+    """A namespace with its labels; `annotations` keeps only the ones that Romana reads.
+    `isolated_by` is the annotation that closes its pods to ingress, as in Kubernetes 1.3; empty
+    where none does."""
 
     name: str
     labels: Labels = msgspec.field(default_factory=dict)
     annotations: Labels = msgspec.field(default_factory=dict)
+    isolated_by: str = ""
 
     @property
     def key(self) -> Key:
@@ -99,8 +103,8 @@ class ContainerPort(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pod(msgspec.Struct, frozen=True, gc=False):
-    """A pod. `addresses` is empty until it has any, and again once it is finished (Succeeded, Failed): its address
-    may by then belong to another pod."""
+    """A pod. `addresses` is empty until it has any, and again once it is finished (Succeeded,
+    Failed): its address may by then belong to another pod."""
 
     namespace: str
     name: str
@@ -118,7 +122,8 @@ class Pod(msgspec.Struct, frozen=True, gc=False):
 
 
 class PortMatch(msgspec.Struct, frozen=True, gc=False):
-    """One entry of a rule's `ports`: every port of the protocol (`port` None), one number, a range, or a name."""
+    """One entry of a rule's `ports`: every port of the protocol (`port` None), one number, a
+    range, or a name."""
 
     protocol: Protocol = Protocol.TCP
     port: int | str | None = None
@@ -126,33 +131,36 @@ class PortMatch(msgspec.Struct, frozen=True, gc=False):
 
 
 class IPBlock(msgspec.Struct, frozen=True, gc=False):
-    """Addresses by prefix, less the exceptions (which are not a deny: another rule may admit them)."""
+    """Addresses by prefix, less the exceptions (which are not a deny: another rule may admit
+    them)."""
 
     cidr: Network
     exceptions: tuple[Network, ...] = ()
 
 
 class PodPeer(msgspec.Struct, frozen=True, gc=False):
-    """Pods selected by labels. `namespaces` None means the policy's own namespace; an empty selector, all of them."""
+    """Pods selected by labels. `namespaces` None means the policy's own namespace; an empty
+    selector, all of them."""
 
     pods: Selector = Selector()
     namespaces: Selector | None = None
 
 
-Peer = Union[PodPeer, IPBlock]
+Peer = PodPeer | IPBlock
 
 
 class PolicyRule(msgspec.Struct, frozen=True, gc=False):
-    """One ingress or egress rule: any of the peers on any of the ports. None means every peer, every port (an absent
-    or empty list in the manifest)."""
+    """One ingress or egress rule: any of the peers on any of the ports. None means every peer,
+    every port (an absent or empty list in the manifest)."""
 
     peers: tuple[Peer, ...] | None = None
     ports: tuple[PortMatch, ...] | None = None
 
 
 class NetworkPolicy(msgspec.Struct, frozen=True, gc=False):
-    """networking.k8s.io/v1 NetworkPolicy. A direction whose rules are None is not isolated by this policy; an empty
-    tuple isolates it and admits nothing."""
+    """A NetworkPolicy. A direction whose rules are None is not isolated by this
+    policy; an empty tuple isolates it and admits nothing. One of extensions/v1beta1 (`beta`) is of
+    no account for ingress unless its namespace's annotation isolates."""
 
     namespace: str
     name: str
@@ -161,6 +169,7 @@ class NetworkPolicy(msgspec.Struct, frozen=True, gc=False):
     pods: Selector = Selector()
     ingress: tuple[PolicyRule, ...] | None = None
     egress: tuple[PolicyRule, ...] | None = None
+    beta: bool = False
 
     @property
     def key(self) -> Key:
@@ -182,8 +191,8 @@ class Node(msgspec.Struct, frozen=True, gc=False):
 
 
 class AddressBlock(msgspec.Struct, frozen=True, gc=False):
-    """romana.io/v1 AddressBlock: a prefix of pod addresses held by one node. Its name derives from the prefix, so
-    that the API server itself refuses a second claim of the same block."""
+    """romana.io/v1 AddressBlock: a prefix of pod addresses held by one node. Its name derives from
+    the prefix, so that the API server itself refuses a second claim of the same block."""
 
     cidr: Network
     node: str
@@ -199,11 +208,12 @@ class AddressBlock(msgspec.Struct, frozen=True, gc=False):
         return ("", self.name)
 
 
-Object = Union[Namespace, Pod, NetworkPolicy, Node, AddressBlock]
+Object = Namespace | Pod | NetworkPolicy | Node | AddressBlock
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False):
-    """All objects of a cluster at one moment, by kind and key. What the pure parts of the agent decide from."""
+    """All objects of a cluster at one moment, by kind and key. What the pure parts of the agent
+    decide from."""
 
     namespaces: Mapping[Key, Namespace] = msgspec.field(default_factory=dict)
     pods: Mapping[Key, Pod] = msgspec.field(default_factory=dict)

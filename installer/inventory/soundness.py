@@ -52,7 +52,8 @@ def _blocks(values: Mapping[str, Any], count: int, where: Where) -> Iterator[Pro
         needed = size - max(count - 1, 0).bit_length()
         yield Problem(
             where=where("network.pods"),
-            what=f"network.pods: {pods} holds {blocks} blocks of /{size}, too few for {count} hosts",
+            what=f"network.pods: {pods} holds {blocks} blocks of /{size}, "
+            f"too few for {count} hosts",
             advice=f"use a /{needed} or larger, or a block_size above {size}",
         )
 
