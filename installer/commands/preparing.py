@@ -79,8 +79,7 @@ def prepare(
         ArtifactError: something to install cannot be had.
     """
     facts = gather_all(cluster, sessions, emit)
-    site = Site(url=cluster.download_url)
-    choice = choose(cluster, site, emit)
+    choice = choose(cluster, Site(url=cluster.download_url), emit)
     record(cluster, choice)
     _preflight(cluster, facts, choice.version, emit)
     had = artifacts.prepare(
@@ -91,6 +90,7 @@ def prepare(
     )
     adopt_lost(cluster, sessions, emit)
     credentials = pki.ensure(cluster)
+    meant = [host for host in cluster.hosts if not limit or host.name in limit]
     targets = [
         Target(
             host=host,
@@ -100,19 +100,18 @@ def prepare(
             credentials=credentials,
             artifacts=had,
         )
-        for host in cluster.hosts
-        if host.name in facts and (not limit or host.name in limit)
+        for host in meant
+        if host.name in facts
     ]
     plan = probe_all(ROLES, [wanted(ROLES, target) for target in targets], sessions)
     for error in plan.unreachable:
         _tell(error, "probe", emit)
     answered = {work.host for work in plan.works}
-    meant = [host.name for host in cluster.hosts if not limit or host.name in limit]
     return Prepared(
         plan=plan,
         credentials=credentials,
         kubernetes=had.kubernetes,
-        lost=tuple(name for name in meant if name not in answered),
+        lost=tuple(host.name for host in meant if host.name not in answered),
     )
 
 

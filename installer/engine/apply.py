@@ -178,7 +178,7 @@ class _Run:
         if not found:
             raise HostError(
                 self.work.host,
-                f"{self.work.host}: nothing could be changed: {_first(output.last_lines(1))}",
+                f"{self.work.host}: nothing could be changed: {_first(output.last_lines())}",
                 output=output.last_lines(),
             )
         self.emit(Notice(text=f"{self.work.host} {self.work.role}\n{output.stdout}", level="debug"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -53,14 +53,10 @@ def parse(text: str, address: IPv4Address, clock: float) -> Facts:
     """
     rows = [line.partition(" ")[::2] for line in text.splitlines()]
     one = dict(rows)
-
-    def many(key: str) -> list[str]:
-        return [value for name, value in rows if name == key]
-
-    addresses = [value.split() for value in many("address")]
-    interface = next((row[0] for row in addresses if row[1].split("/")[0] == str(address)), "")
-    mtus = dict(value.split() for value in many("mtu"))
     host_clock = float(one["clock"].removesuffix(".%N"))
+    addresses = [value.split() for value in _all(rows, "address")]
+    interface = next((row[0] for row in addresses if row[1].split("/")[0] == str(address)), "")
+    mtus = dict(value.split() for value in _all(rows, "mtu"))
     return Facts(
         hostname=one["hostname"],
         machine_id=one["machine_id"],
@@ -82,12 +78,17 @@ def parse(text: str, address: IPv4Address, clock: float) -> Facts:
         addresses=tuple(row[1] for row in addresses),
         interface=interface,
         mtu=int(mtus.get(interface, "0")),
-        listening=tuple(_listening(value) for value in many("listening")),
-        modules=tuple(many("module")),
-        cni_configs=tuple(many("cni")),
+        listening=tuple(_listening(value) for value in _all(rows, "listening")),
+        modules=_all(rows, "module"),
+        cni_configs=_all(rows, "cni"),
         forward_policy=one["forward_policy"],
-        packages=tuple(_pair(value) for value in many("package")),
+        packages=tuple(_pair(value) for value in _all(rows, "package")),
     )
+
+
+def _all(rows: Sequence[tuple[str, ...]], key: str) -> tuple[str, ...]:
+    """The values of a key that may come more than once."""
+    return tuple(row[1] for row in rows if row[0] == key)
 
 
 def _pair(value: str) -> tuple[str, str]:
