@@ -153,7 +153,7 @@ def running(cluster):
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stage(installed, eventually) -> Iterator[Stage]:
     put(
         installed,

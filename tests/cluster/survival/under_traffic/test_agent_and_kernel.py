@@ -77,8 +77,11 @@ def test_a_route_deleted_by_hand_comes_back_and_is_named(stage, eventually, kind
     assert friend.failed == []
 
 
-def test_status_tells_of_repairs(stage):
-    answer = json.loads(stage.cluster.on("node2", "romana status --json"))
-    assert answer["repairs"]["policy"] >= len(DAMAGE)
-    assert answer["repairs"]["route"] >= 2
-    assert "nft" in answer["last_repair"]
+def test_status_tells_of_repairs_and_who_made_them_necessary(stage):
+    stage.cluster.on("node2", "nft add chain inet romana stray")
+    logged = "journalctl -q -o cat -u romana-agent | grep -c 'touched our table.*by nft'"
+    assert int(stage.cluster.on("node2", logged))
+    repairs = json.loads(stage.cluster.on("node2", "romana status --json"))["repairs"]
+    assert repairs["policy"] >= len(DAMAGE)
+    assert repairs["route"] >= 2
+    assert "changed by nft, pid" in stage.cluster.on("node2", "romana status")
