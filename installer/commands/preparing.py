@@ -91,19 +91,22 @@ def prepare(
     adopt_lost(cluster, sessions, emit)
     credentials = pki.ensure(cluster)
     meant = [host for host in cluster.hosts if not limit or host.name in limit]
-    targets = [
-        Target(
-            host=host,
-            facts=facts[host.name],
-            cluster=cluster,
-            others=facts,
-            credentials=credentials,
-            artifacts=had,
+    everything = [
+        wanted(
+            ROLES,
+            Target(
+                host=host,
+                facts=facts[host.name],
+                cluster=cluster,
+                others=facts,
+                credentials=credentials,
+                artifacts=had,
+            ),
         )
         for host in meant
         if host.name in facts
     ]
-    plan = probe_all(ROLES, [wanted(ROLES, target) for target in targets], sessions)
+    plan = probe_all(ROLES, everything, sessions)
     for error in plan.unreachable:
         _tell(error, "probe", emit)
     answered = {work.host for work in plan.works}
