@@ -8,7 +8,7 @@ import time
 from rich.console import Console as Rich
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from installer.events import (
@@ -58,7 +58,7 @@ class Console:
         self._mode = "apply"
         self._bars = Bars(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", table_column=_description(rich.width)),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[amount]}"),
             TimeElapsedColumn(),
@@ -225,6 +225,11 @@ def _table(hosts: tuple[HostRecap, ...]) -> Table:
         cells = [Text(str(count), COLOURS[name] if count else "dim") for name, count in counts]
         table.add_row(host.host, *cells, Text(str(host.round_trips), "dim"))
     return table
+
+
+def _description(width: int) -> Column:
+    """What leaves room for bar, amount and time."""
+    return Column(no_wrap=True, overflow="ellipsis", max_width=max(20, width - 54))
 
 
 def _cut(line: str) -> str:
