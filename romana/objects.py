@@ -23,6 +23,10 @@ Key = tuple[str, str]
 """Namespace and name; the namespace is "" for objects that have none."""
 
 
+DEFAULT_DENY_ANNOTATION = "net.beta.kubernetes.io/network-policy"
+"""The annotation by which Kubernetes 1.3-1.6 closes the pods of a namespace to ingress."""
+
+
 class Protocol(str, Enum):
     """Transport protocols a NetworkPolicy can name; the values are Kubernetes' spelling."""
 

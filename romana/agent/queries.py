@@ -122,7 +122,7 @@ class Queries:
         Raises:
             RequestError: there is none of that name.
         """
-        from romana.policy.translate import translate
+        from romana.policy.translate import translate_all
 
         snapshot = self._reconciler.snapshot
         wanted = parameters.get("name")
@@ -142,9 +142,8 @@ class Queries:
                     }
                 ),
             }
-            for key in sorted(snapshot.policies)
-            for policy in translate(snapshot.policies[key])
-            if wanted in (None, policy.name, "/".join(key), key[1])
+            for policy in translate_all(snapshot)
+            if wanted in (None, policy.name, "/".join(policy.origin.key), policy.origin.name)
         ]
         if wanted and not found:
             advice = "`romana policy list` shows all"

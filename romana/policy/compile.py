@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
-from romana.objects import Key, NetworkPolicy, Pod, Snapshot
+from romana.objects import Key, Pod, Snapshot
 from romana.policy.admission import (
     Admission,
     Direction,
@@ -47,7 +47,7 @@ from romana.policy.model import Entry, RomanaPolicy
 from romana.policy.pods import NamedPort, PodIndex, resolve
 from romana.policy.selection import PolicyIndex
 from romana.policy.traffic import TrafficSums
-from romana.policy.translate import translate_direction
+from romana.policy.translate import Isolating, translate_direction
 
 CLOSED: Mapping[Direction, Program] = {
     direction: Program(
@@ -78,10 +78,8 @@ class Compiler:
         self._snapshot = snapshot
         self._endpoints = {endpoint.interface: endpoint for endpoint in endpoints}
         self._pods = PodIndex(snapshot, self._endpoints.values())
-        self._policies = PolicyIndex(
-            snapshot.policies.values(), {each.pod[0] for each in self._endpoints.values()}
-        )
-        self._translated: dict[tuple[Key, Direction], RomanaPolicy | None] = {}
+        self._policies = PolicyIndex(snapshot, {each.pod[0] for each in self._endpoints.values()})
+        self._translated: dict[tuple[type, Key, Direction], RomanaPolicy | None] = {}
         self._programs: dict[str, Program] = {}
         self._grants: dict[object, frozenset[Grant]] = {}
         self._sums = TrafficSums()
@@ -111,7 +109,7 @@ class Compiler:
         )
 
     def _program(
-        self, direction: Direction, pod: Pod, selecting: Iterable[NetworkPolicy]
+        self, direction: Direction, pod: Pod, selecting: Iterable[Isolating]
     ) -> str | None:
         """The name of the program that judges a pod; None where no policy isolates it."""
         policies = tuple(
@@ -145,8 +143,8 @@ class Compiler:
             known = self._grants[key] = table.grants()
         return known
 
-    def _translate(self, policy: NetworkPolicy, direction: Direction) -> RomanaPolicy | None:
-        key = (policy.key, direction)
+    def _translate(self, policy: Isolating, direction: Direction) -> RomanaPolicy | None:
+        key = (type(policy), policy.key, direction)
         if key not in self._translated:
             self._translated[key] = translate_direction(policy, direction)
         return self._translated[key]

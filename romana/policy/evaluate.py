@@ -1,15 +1,17 @@
-"""The reference: NetworkPolicy as the API documents it, written to be read, not to be fast.
+"""The reference: policies as their documentation says, written to be read, not to be fast.
 
 It works on the objects alone and shares nothing with translation and compilation, so that it can
 judge them. An address belongs to one pod at a time; the snapshot is taken at its word.
 
 https://kubernetes.io/docs/concepts/services-networking/network-policies/
 https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/
+https://github.com/kubernetes/design-proposals-archive/blob/main/network/network-policy.md (v1beta1)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from romana.objects import (
     Address,
@@ -29,7 +31,7 @@ from romana.policy.verdict import Judgement, Outcome, Verdict
 def evaluate(snapshot: Snapshot, flow: Flow) -> Verdict:
     """What both sides of a flow say, with reasons: `NetworkPolicy NAMESPACE/NAME ingress[RULE]` for
     each rule that admits it, `NetworkPolicy NAMESPACE/NAME` for each policy that isolates where
-    none does."""
+    none does; of a namespace that isolates, `annotation NAME of namespace NAMESPACE`."""
     source, destination = pod_at(snapshot, flow.source), pod_at(snapshot, flow.destination)
     if source is not None and source is destination:
         itself = Judgement(outcome=Outcome.ITSELF)
@@ -53,22 +55,53 @@ def _judge(snapshot: Snapshot, direction: Direction, subject: Pod | None, flow: 
         return Judgement(outcome=Outcome.OUTSIDE)
     if direction is Direction.INGRESS and _is_node_of(snapshot, flow.source, subject):
         return Judgement(outcome=Outcome.NODE)
-    isolating = sorted(
-        (policy for policy in snapshot.policies.values() if _isolates(policy, direction, subject)),
-        key=lambda policy: policy.key,
-    )
-    if not isolating:
+    opinions = [
+        *_of_annotation(snapshot, direction, subject),
+        *_of_network_policies(snapshot, direction, subject, flow),
+    ]
+    if not opinions:
         return Judgement(outcome=Outcome.OPEN)
     reasons = tuple(
-        f"NetworkPolicy {policy.namespace}/{policy.name} {direction.value}[{index}]"
-        for policy in isolating
-        for index, rule in enumerate(_rules(policy, direction) or ())
-        if _admits(snapshot, policy, rule, direction, flow)
+        f"{opinion.policy} {direction.value}[{rule}]"
+        for opinion in opinions
+        for rule in opinion.admitting
     )
     if reasons:
         return Judgement(outcome=Outcome.ADMITTED, reasons=reasons)
-    names = tuple(f"NetworkPolicy {policy.namespace}/{policy.name}" for policy in isolating)
-    return Judgement(outcome=Outcome.DENIED, reasons=names)
+    return Judgement(outcome=Outcome.DENIED, reasons=tuple(each.policy for each in opinions))
+
+
+class Opinion(NamedTuple):
+    """A policy that isolates the subject, and those of its rules that admit the flow."""
+
+    policy: str
+    admitting: tuple[int, ...] = ()
+
+
+def _of_annotation(snapshot: Snapshot, direction: Direction, subject: Pod) -> Iterator[Opinion]:
+    """A namespace with the annotation isolates all its pods, on ingress, and admits nothing."""
+    name = _isolating_annotation(snapshot, subject.namespace)
+    if name and direction is Direction.INGRESS:
+        yield Opinion(f"annotation {name} of namespace {subject.namespace}")
+
+
+def _isolating_annotation(snapshot: Snapshot, namespace: str) -> str:
+    found = snapshot.namespaces.get(("", namespace))
+    return found.isolated_by if found is not None else ""
+
+
+def _of_network_policies(
+    snapshot: Snapshot, direction: Direction, subject: Pod, flow: Flow
+) -> Iterator[Opinion]:
+    for _, policy in sorted(snapshot.policies.items()):
+        if not _isolates(snapshot, policy, direction, subject):
+            continue
+        admitting = tuple(
+            index
+            for index, rule in enumerate(_rules(policy, direction) or ())
+            if _admits(snapshot, policy, rule, direction, flow)
+        )
+        yield Opinion(f"NetworkPolicy {policy.namespace}/{policy.name}", admitting)
 
 
 def _is_node_of(snapshot: Snapshot, address: Address, pod: Pod) -> bool:
@@ -80,9 +113,13 @@ def _rules(policy: NetworkPolicy, direction: Direction) -> tuple[PolicyRule, ...
     return policy.ingress if direction is Direction.INGRESS else policy.egress
 
 
-def _isolates(policy: NetworkPolicy, direction: Direction, pod: Pod) -> bool:
+def _isolates(snapshot: Snapshot, policy: NetworkPolicy, direction: Direction, pod: Pod) -> bool:
     """A policy isolates the pods that it selects in its own namespace, in the directions that it
-    names."""
+    names. Those of extensions/v1beta1 add to what an isolated namespace admits, on ingress, and
+    are nothing without the annotation."""
+    annotated = bool(_isolating_annotation(snapshot, pod.namespace))
+    if policy.beta and direction is Direction.INGRESS and not annotated:
+        return False
     return (
         policy.namespace == pod.namespace
         and policy.pods.matches(pod.labels)

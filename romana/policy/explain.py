@@ -15,7 +15,8 @@ from romana.policy.explanation import Explanation, Match, Side
 from romana.policy.judge import Judge
 from romana.policy.model import Entry, PodSet, PolicyPeer, RomanaPolicy, Rule
 from romana.policy.pods import resolve
-from romana.policy.translate import translate_direction
+from romana.policy.selection import PolicyIndex
+from romana.policy.translate import idle_policies, translate_direction
 from romana.policy.verdict import Outcome, Verdict
 
 
@@ -76,6 +77,7 @@ class _Case:
             known = pod is not None
             return Side(direction=direction, address=address, pod=key, known=known, outcome=settled)
         isolating = () if pod is None else tuple(self._isolating(pod, direction))
+        idle = () if pod is None else idle_policies(self._snapshot, pod, direction)
         matches = tuple(
             Match(policy, index)
             for policy in isolating
@@ -90,6 +92,7 @@ class _Case:
             outcome=outcome if isolating else Outcome.OPEN,
             isolating=isolating,
             matches=matches,
+            idle=tuple(policy.origin.text for policy in idle),
         )
 
     def _settled(
@@ -115,11 +118,9 @@ class _Case:
         return None if pod is None or pod.host_network else pod
 
     def _isolating(self, pod: Pod, direction: Direction) -> Iterator[RomanaPolicy]:
-        for _, policy in sorted(self._snapshot.policies.items()):
-            if policy.namespace != pod.namespace:
-                continue
+        for policy in PolicyIndex(self._snapshot, (pod.namespace,)).selecting(pod):
             translated = translate_direction(policy, direction)
-            if translated is not None and translated.applies_to(pod, self._snapshot.namespaces):
+            if translated is not None:
                 yield translated
 
     def _admits(self, entry: Entry, direction: Direction) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from romana.objects import Address, Key
+from romana.objects import DEFAULT_DENY_ANNOTATION, Address, Key
 from romana.policy.admission import Direction, Flow
 from romana.policy.model import RomanaPolicy
 from romana.policy.verdict import Outcome
@@ -20,7 +20,7 @@ class Match(NamedTuple):
     @property
     def text(self) -> str:
         """`NetworkPolicy NAMESPACE/NAME ingress[INDEX]`."""
-        return f"{_origin(self.policy)} {self.policy.direction.value}[{self.entry}]"
+        return f"{self.policy.origin.text} {self.policy.direction.value}[{self.entry}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,8 @@ class Side:
         outcome: what and why.
         isolating: the policies that isolate the pod in this direction.
         matches: the entries that admit the flow.
+        idle: the policies of extensions/v1beta1 that would isolate the pod, were it not for its
+            namespace.
     """
 
     direction: Direction
@@ -44,6 +46,7 @@ class Side:
     outcome: Outcome
     isolating: tuple[RomanaPolicy, ...] = ()
     matches: tuple[Match, ...] = ()
+    idle: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -57,9 +60,11 @@ class Side:
         if self.outcome is Outcome.DENIED and not self.known:
             return "denied: the pod is not known (yet), so it is closed"
         if self.outcome is Outcome.DENIED:
-            names = ", ".join(_origin(policy) for policy in self.isolating)
+            names = ", ".join(policy.origin.text for policy in self.isolating)
             return f"denied: isolated by {names}; no rule matched"
-        return _REASONS[self.outcome]
+        idle = ", ".join(self.idle)
+        hint = f" ({idle} would where its namespace has the annotation {DEFAULT_DENY_ANNOTATION})"
+        return _REASONS[self.outcome] + (hint if idle and self.outcome is Outcome.OPEN else "")
 
     def as_json(self) -> dict[str, Any]:
         """Plain values only."""
@@ -125,9 +130,3 @@ class Explanation:
             "egress": self.egress.as_json(),
             "ingress": self.ingress.as_json(),
         }
-
-
-def _origin(policy: RomanaPolicy) -> str:
-    origin = policy.origin
-    name = f"{origin.namespace}/{origin.name}" if origin.namespace else origin.name
-    return f"{origin.kind} {name}"

@@ -123,8 +123,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return {"peers": peers, "rules": [rule.as_json() for rule in self.rules]}
 
 
+ANNOTATION = "annotation"
+
+
 class Origin(msgspec.Struct, frozen=True, gc=False):
-    """The object a policy was made from."""
+    """The object a policy was made from. Of kind ANNOTATION it is a namespace's annotation, with
+    that as its name."""
 
     kind: str
     namespace: str
@@ -135,6 +139,13 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     def key(self) -> Key:
         """(namespace, name)."""
         return (self.namespace, self.name)
+
+    @property
+    def text(self) -> str:
+        """As operators know it."""
+        if self.kind == ANNOTATION:
+            return f"annotation {self.name} of namespace {self.namespace}"
+        return f"{self.kind} {'/'.join(filter(None, self.key))}"
 
 
 class RomanaPolicy(msgspec.Struct, frozen=True, gc=False):

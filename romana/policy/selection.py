@@ -1,28 +1,34 @@
-"""Which policies isolate a pod, found by the pod's labels rather than by asking every policy."""
+"""What isolates a pod, found by its namespace and labels rather than by asking every policy."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
 
-from romana.objects import NetworkPolicy, Operator, Pod
+from romana.objects import NetworkPolicy, Operator, Pod, Snapshot
+from romana.policy.translate import Isolating, effective
 
 
 class PolicyIndex:
-    """NetworkPolicies of some namespaces.
+    """What isolates the pods of some namespaces.
 
     Args:
-        policies: all of them.
+        snapshot: the cluster.
         namespaces: those of interest; policies of others are skipped.
     """
 
-    def __init__(self, policies: Iterable[NetworkPolicy], namespaces: Iterable[str]) -> None:
+    def __init__(self, snapshot: Snapshot, namespaces: Iterable[str]) -> None:
         wanted = frozenset(namespaces)
         self._by_label: defaultdict[tuple[str, str, str], list[NetworkPolicy]] = defaultdict(list)
         self._others: defaultdict[str, list[NetworkPolicy]] = defaultdict(list)
-        for policy in policies:
+        self._annotated = {
+            name: namespace
+            for name in wanted
+            if (namespace := snapshot.namespaces.get(("", name))) and namespace.isolated_by
+        }
+        for policy in snapshot.policies.values():
             if policy.namespace in wanted:
-                self._add(policy)
+                self._add(effective(policy, snapshot.namespaces))
 
     def _add(self, policy: NetworkPolicy) -> None:
         for requirement in policy.pods.requirements:
@@ -33,12 +39,17 @@ class PolicyIndex:
                 return
         self._others[policy.namespace].append(policy)
 
-    def selecting(self, pod: Pod) -> list[NetworkPolicy]:
-        """The policies that select a pod, by name. The pod is not in its node's network."""
+    def selecting(self, pod: Pod) -> list[Isolating]:
+        """What isolates a pod: its namespace, then policies by name. The pod is not in its node's
+        network."""
         found = list(self._others.get(pod.namespace, ()))
         for key, value in pod.labels.items():
             found.extend(self._by_label.get((pod.namespace, key, value), ()))
-        return sorted(
-            (policy for policy in found if policy.pods.matches(pod.labels)),
-            key=lambda policy: policy.key,
-        )
+        namespace = self._annotated.get(pod.namespace)
+        return [
+            *((namespace,) if namespace else ()),
+            *sorted(
+                (policy for policy in found if policy.pods.matches(pod.labels)),
+                key=lambda policy: policy.key,
+            ),
+        ]

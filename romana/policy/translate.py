@@ -1,15 +1,33 @@
-"""From networking.k8s.io/v1 NetworkPolicy to Romana policies: one for each direction it isolates.
+"""From what isolates pods to Romana policies: one for each direction.
+
+- NetworkPolicy of networking.k8s.io/v1, and of extensions/v1beta1, whose ingress is of account only
+  where the namespace's annotation isolates;
+- that annotation, which isolates every pod of its namespace and admits nothing.
 
 https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
-from romana.objects import IPBlock, NetworkPolicy, Peer, PolicyRule, PortMatch, Protocol
+import msgspec
+
+from romana.objects import (
+    IPBlock,
+    Key,
+    Namespace,
+    NetworkPolicy,
+    Peer,
+    Pod,
+    PolicyRule,
+    PortMatch,
+    Protocol,
+    Snapshot,
+)
 from romana.policy.admission import Direction
 from romana.policy.model import (
+    ANNOTATION,
     Entry,
     Origin,
     PodSet,
@@ -19,12 +37,43 @@ from romana.policy.model import (
     Rule,
 )
 
+Isolating = NetworkPolicy | Namespace
+"""What can isolate pods."""
 
-def translate(policy: NetworkPolicy) -> tuple[RomanaPolicy, ...]:
-    """The Romana policies of a NetworkPolicy: ingress, egress, or both.
 
-    They are named `kube.NAMESPACE.NAME.DIRECTION`. A namespace has no dot in its name, so no two
-    policies share one.
+def effective(policy: NetworkPolicy, namespaces: Mapping[Key, Namespace]) -> NetworkPolicy:
+    """A policy as it counts now: one of extensions/v1beta1 says nothing of ingress unless its
+    namespace is isolated."""
+    namespace = namespaces.get(("", policy.namespace))
+    if policy.beta and not (namespace and namespace.isolated_by):
+        return msgspec.structs.replace(policy, ingress=None)
+    return policy
+
+
+def idle_policies(snapshot: Snapshot, pod: Pod, direction: Direction) -> tuple[RomanaPolicy, ...]:
+    """The policies that would isolate a pod, but say nothing in its namespace: see `effective`."""
+    return tuple(
+        translated
+        for _, policy in sorted(snapshot.policies.items())
+        if policy.namespace == pod.namespace and policy.pods.matches(pod.labels)
+        if effective(policy, snapshot.namespaces) != policy
+        if (translated := translate_direction(policy, direction)) is not None
+    )
+
+
+def translate_all(snapshot: Snapshot) -> Iterator[RomanaPolicy]:
+    """Every Romana policy that counts, in order."""
+    for _, namespace in sorted(snapshot.namespaces.items()):
+        yield from translate(namespace)
+    for _, policy in sorted(snapshot.policies.items()):
+        yield from translate(effective(policy, snapshot.namespaces))
+
+
+def translate(policy: Isolating) -> tuple[RomanaPolicy, ...]:
+    """The Romana policies of one object: ingress, egress, or both.
+
+    Those of a NetworkPolicy are named `kube.NAMESPACE.NAME.DIRECTION` (a namespace has no dot in
+    its name, so no two policies share one), that of an annotation `namespace.NAME.ingress`.
     """
     return tuple(
         translated
@@ -33,8 +82,10 @@ def translate(policy: NetworkPolicy) -> tuple[RomanaPolicy, ...]:
     )
 
 
-def translate_direction(policy: NetworkPolicy, direction: Direction) -> RomanaPolicy | None:
-    """The Romana policy of one direction; None where the NetworkPolicy does not isolate it."""
+def translate_direction(policy: Isolating, direction: Direction) -> RomanaPolicy | None:
+    """The Romana policy of one direction; None where the object does not isolate it."""
+    if isinstance(policy, Namespace):
+        return _default_deny(policy) if direction is Direction.INGRESS else None
     rules = policy.ingress if direction is Direction.INGRESS else policy.egress
     if rules is None:
         return None
@@ -44,6 +95,18 @@ def translate_direction(policy: NetworkPolicy, direction: Direction) -> RomanaPo
         applied_to=(PodSet(policy.pods, policy.namespace),),
         entries=tuple(_entry(policy.namespace, rule) for rule in rules),
         origin=Origin("NetworkPolicy", policy.namespace, policy.name, policy.uid),
+    )
+
+
+def _default_deny(namespace: Namespace) -> RomanaPolicy | None:
+    if not namespace.isolated_by:
+        return None
+    return RomanaPolicy(
+        name=f"namespace.{namespace.name}.ingress",
+        direction=Direction.INGRESS,
+        applied_to=(PodSet(namespace=namespace.name),),
+        entries=(),
+        origin=Origin(ANNOTATION, namespace.name, namespace.isolated_by),
     )
 
 

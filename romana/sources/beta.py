@@ -1,5 +1,5 @@
-"""extensions/v1beta1 NetworkPolicy, the one of Kubernetes 1.3-1.6: ingress only, and of account only
-where the namespace's annotation isolates (`isolation.py`).
+"""extensions/v1beta1 NetworkPolicy, the one of Kubernetes 1.3-1.6: ingress only, and of account
+only where the namespace's annotation isolates (`isolation.py`).
 
 It is read as networking.k8s.io/v1 is, with these differences:
 - protocols may be written in lower case: the API of that time took them so;
@@ -85,7 +85,7 @@ def _restated(spec: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str
     return result, faults
 
 
-_EMPTY = "an empty list meant nothing in Kubernetes 1.3 and everything since 1.7; leave it out or fill it"
+_EMPTY = "an empty list means nothing in Kubernetes 1.3, everything from 1.7 on; fill or omit it"
 
 
 def _in_capitals(rule: object) -> object:

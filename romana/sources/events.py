@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from hashlib import blake2b
 
-from romana.sources.api import Api, ApiError
 from romana.objects import NetworkPolicy
+from romana.sources.api import Api, ApiError
 from romana.sources.errors import InvalidObject
 from romana.sources.kinds import BETA_POLICY, KINDS
 

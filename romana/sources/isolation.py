@@ -12,8 +12,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-DEFAULT_DENY = "net.beta.kubernetes.io/network-policy"
-ANNOTATIONS = (DEFAULT_DENY, "net.beta.kubernetes.io/networkpolicy")
+from romana.objects import DEFAULT_DENY_ANNOTATION
+
+ANNOTATIONS = (DEFAULT_DENY_ANNOTATION, "net.beta.kubernetes.io/networkpolicy")
 
 
 class Unreadable(ValueError):

@@ -89,8 +89,8 @@ class KubernetesSource:
 
 
 class Follower:
-    """List and watch of one kind, in the version that the API serves: of NetworkPolicy the older one
-    where the newer is not there, until it is."""
+    """List and watch of one kind, in the version that the API serves: of NetworkPolicy the older
+    one where the newer is not there, until it is."""
 
     def __init__(
         self, api: Api, sink: Sink, kind: Kind, clock: Callable[[], float] = time.monotonic
@@ -112,8 +112,8 @@ class Follower:
                 if not self._version:
                     await self.list()
                 await self.watch()
-                if self._kind is not self._newest:
-                    raise Expired("perhaps the API serves the newer version by now")
+                if self._kind is not self._newest:  # perhaps it is there by now
+                    self._version = ""
             except Expired:
                 self._version = ""
             except SourceError as error:

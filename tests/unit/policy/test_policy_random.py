@@ -10,8 +10,10 @@ from random import Random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from romana.objects import (
+    DEFAULT_DENY_ANNOTATION,
     ContainerPort,
     IPBlock,
     Namespace,
@@ -92,7 +94,12 @@ rule_lists = st.one_of(st.none(), st.lists(rules, max_size=3).map(tuple))
 
 @st.composite
 def snapshots(draw):
-    namespaces = [Namespace(name, draw(labels)) for name in NAMESPACES[:2]]
+    namespaces = [
+        Namespace(
+            name, draw(labels), isolated_by=draw(st.sampled_from(("", DEFAULT_DENY_ANNOTATION)))
+        )
+        for name in NAMESPACES[:2]
+    ]
     pods = []
     for number in range(draw(st.integers(1, 8))):
         host_network = draw(st.integers(0, 7)) == 0
@@ -117,6 +124,7 @@ def snapshots(draw):
             pods=draw(selectors),
             ingress=draw(rule_lists),
             egress=draw(rule_lists),
+            beta=draw(st.booleans()),
         )
         for number in range(draw(st.integers(1, 5)))
     ]
@@ -258,9 +266,8 @@ def test_order_of_objects_and_rules_does_not_matter(snapshot, random):
         )
 
     def reordered(policy):
-        return NetworkPolicy(
-            namespace=policy.namespace,
-            name=policy.name,
+        return structs.replace(
+            policy,
             pods=Selector(shuffled(policy.pods.requirements)),
             ingress=policy.ingress and shuffled(tuple(map(reordered_rule, policy.ingress))),
             egress=policy.egress and shuffled(tuple(map(reordered_rule, policy.egress))),
