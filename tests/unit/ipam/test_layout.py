@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 from itertools import islice
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from romana.ipam.layout import Layout, LayoutError, holding, usable
@@ -50,6 +50,7 @@ def test_an_unknown_zone_is_refused():
         layout("10.0.0.0/8").shares("x")
 
 
+@settings(deadline=None)  # about what is found, not how fast: the machine may be busy
 @given(
     cidr=st.sampled_from(["10.112.0.0/12", "10.0.0.0/22", "fd00::/110", "10.0.0.0/25"]),
     node=st.text(max_size=8),
@@ -66,12 +67,12 @@ def test_candidates_are_all_free_blocks_of_the_zone_once(cidr, node, zones, data
     zone = data.draw(st.sampled_from(names))
     (share,) = made.shares(zone)
     first = next(made.candidates(zone, node, network.version, ()))
-    seen = list(islice(made.candidates(zone, node, network.version, {first}), 5000))
+    seen = list(islice(made.candidates(zone, node, network.version, {first}), 600))
     assert first not in seen
     assert len(set(seen)) == len(seen)
     assert all(block.subnet_of(share) for block in [first, *seen])
     expected = 1 << (made.size_in(network) - share.prefixlen)
-    assert len(seen) == min(expected - 1, 5000)
+    assert len(seen) == min(expected - 1, 600)
 
 
 def test_blocks_claimed_under_another_size_are_respected():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from romana.objects import IPBlock, Operator, PodPeer, PortMatch, Protocol, Requirement, Selector
@@ -198,6 +198,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # about what is read, not how fast
 @given(JSON)
 def test_whatever_is_written_is_a_policy_or_an_error_that_isolates(spec):
     try:
