@@ -12,7 +12,7 @@ from pathlib import Path
 
 from installer import pki, platforms
 from installer.cluster import Cluster, Host, Platform
-from installer.commands import clusters
+from installer.commands import clusters, fixed
 from installer.commands.clusters import Wish
 from installer.commands.preparing import Prepared, connected, prepare
 from installer.commands.reporting import Reporting, utc
@@ -56,6 +56,7 @@ def converge(platform_name: Platform, wish: Wish, how: How, reporting: Reporting
     cluster = inventory.cluster
     for name in how.limit:
         clusters.host_named(cluster, name)
+    fixed.require(cluster)
     for warning in inventory.warnings:
         reporting.emit(Notice(text=warning, level="warning"))
     if how.check:
@@ -191,6 +192,7 @@ class _Converging:
         if applied.failures:
             first = applied.failures[0]
             return f"stopped in role {first.role} on {first.host} because {first.reason}"
+        fixed.keep(cluster)
         write_kubeconfig(cluster, prepared.credentials, self._platform.publish(cluster))
         complete = self._last is not None and self._last.state == "done"
         if not cluster.smoke or (complete and not applied.changed):

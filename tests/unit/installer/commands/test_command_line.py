@@ -80,3 +80,22 @@ def test_a_cluster_is_found_by_its_record(tmp_path: Path) -> None:
     record(inventory.cluster, file, Wish(name="demo", nodes=1))
     assert known(Wish()) == inventory.cluster
     assert known(Wish(name="demo")).state == tmp_path / "state/romana/clusters/demo"
+
+
+def test_what_a_running_cluster_cannot_change_is_refused() -> None:
+    from dataclasses import replace
+    from ipaddress import IPv4Network
+
+    from installer.commands import fixed
+    from installer.commands.clusters import Wish, wanted
+    from installer.errors import InstallerError
+
+    cluster = wanted("sandbox", Wish())[0].cluster
+    fixed.require(cluster)
+    cluster.state.mkdir(parents=True)
+    fixed.keep(cluster)
+    fixed.require(replace(cluster, smoke=False))
+    moved = replace(cluster.network, pods=IPv4Network("10.128.0.0/12"))
+    with pytest.raises(InstallerError, match="cannot change network.pods") as caught:
+        fixed.require(replace(cluster, network=moved))
+    assert "(10.112.0.0/12 -> 10.128.0.0/12)" in caught.value.message
