@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from installer import pki, platforms
-from installer.cluster import Cluster
+from installer.cluster import Cluster, Host
 from installer.commands import clusters
 from installer.commands.clusters import Wish
 from installer.commands.converge import write_kubeconfig
@@ -77,22 +77,31 @@ def ssh(wish: Wish, name: str, command: tuple[str, ...]) -> NoReturn:
 
 
 def openssh(cluster: Cluster, name: str) -> list[str]:
-    """OpenSSH's command line for a host; its pinned key is written where OpenSSH reads it."""
-    host = clusters.host_named(cluster, name)
-    known_hosts = cluster.state / "known_hosts"
-    if host.ssh.host_key:
-        known_hosts = cluster.state / "ssh" / host.name
-        known_hosts.parent.mkdir(mode=0o700, exist_ok=True)
-        known_hosts.write_text(f"{host.name} {host.ssh.host_key}\n")
-    options = [
-        f"UserKnownHostsFile={known_hosts}",
-        "StrictHostKeyChecking=yes",
-        *([f"HostKeyAlias={host.name}"] if host.ssh.host_key else []),
-        *([f"IdentityFile={host.ssh.key}", "IdentitiesOnly=yes"] if host.ssh.key else []),
-        *([f"ProxyJump={host.ssh.bastion}"] if host.ssh.bastion else []),
+    """OpenSSH's command line for a host, with a configuration of all hosts written for it."""
+    clusters.host_named(cluster, name)
+    directory = cluster.state / "ssh"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    pinned = [f"{host.name} {host.ssh.host_key}\n" for host in cluster.hosts if host.ssh.host_key]
+    (directory / "known_hosts").write_text("".join(pinned))
+    config = directory / "config"
+    config.write_text("".join(_stanza(cluster, host) for host in cluster.hosts))
+    return ["ssh", "-F", str(config), name]
+
+
+def _stanza(cluster: Cluster, host: Host) -> str:
+    """One host of an ssh_config(5). A key pinned by the inventory goes by the host's name."""
+    known = cluster.state / ("ssh/known_hosts" if host.ssh.host_key else "known_hosts")
+    lines = [
+        f"HostName {host.address}",
+        f"Port {host.ssh.port}",
+        f"User {host.ssh.user}",
+        f'UserKnownHostsFile "{known}"',
+        "StrictHostKeyChecking yes",
+        *([f"HostKeyAlias {host.name}"] if host.ssh.host_key else []),
+        *([f'IdentityFile "{host.ssh.key}"', "IdentitiesOnly yes"] if host.ssh.key else []),
+        *([f"ProxyJump {host.ssh.bastion}"] if host.ssh.bastion else []),
     ]
-    words = [word for option in options for word in ("-o", option)]
-    return ["ssh", *words, "-p", str(host.ssh.port), f"{host.ssh.user}@{host.address}"]
+    return f"Host {host.name}\n" + "".join(f"  {line}\n" for line in lines)
 
 
 def destroy(wish: Wish, confirm: Callable[[str], bool], reporting: Reporting) -> int:

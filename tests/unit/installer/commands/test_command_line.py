@@ -99,3 +99,23 @@ def test_what_a_running_cluster_cannot_change_is_refused() -> None:
     with pytest.raises(InstallerError, match="cannot change network.pods") as caught:
         fixed.require(replace(cluster, network=moved))
     assert "(10.112.0.0/12 -> 10.128.0.0/12)" in caught.value.message
+
+
+def test_openssh_gets_every_host_with_its_key_pinned(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from installer.cluster import SSH
+    from installer.commands.clusters import Wish, wanted
+    from installer.commands.existing import openssh
+
+    cluster = wanted("sandbox", Wish())[0].cluster
+    cluster.state.mkdir(parents=True)
+    key = SSH(key=tmp_path / "id", host_key="ssh-ed25519 AAAA", user="admin", bastion="controller")
+    hosts = (cluster.hosts[0], replace(cluster.hosts[1], ssh=key))
+    words = openssh(replace(cluster, hosts=hosts), "node1")
+    assert words == ["ssh", "-F", str(cluster.state / "ssh/config"), "node1"]
+    config = (cluster.state / "ssh/config").read_text()
+    assert "Host node1\n  HostName 198.18.0.11\n  Port 22\n  User admin\n" in config
+    assert "  HostKeyAlias node1\n" in config
+    assert "  ProxyJump controller\n" in config
+    assert (cluster.state / "ssh/known_hosts").read_text() == "node1 ssh-ed25519 AAAA\n"
