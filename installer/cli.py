@@ -14,7 +14,7 @@ import click
 from installer.commands.clusters import Wish
 from installer.commands.reporting import Reporting
 from installer.errors import HostError, InstallerError, InventoryError, PreflightError
-from installer.events import Recap
+from installer.events import Notice, Recap
 from romana.version import VERSION
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -224,6 +224,8 @@ def _or_exit(function: Callable[[], Result], reporting: Reporting | None = None)
         return function()
     except InstallerError as error:
         if reporting is not None and reporting.as_json:
+            for problem in getattr(error, "problems", ()):
+                reporting.emit(Notice(text=str(problem), level="warning"))
             reporting.emit(Recap(hosts=(), seconds=0, stopped=error.message))
         _show(error, reporting)
         sys.exit(error.exit_code)
