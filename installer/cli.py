@@ -229,6 +229,10 @@ def _or_exit(function: Callable[[], Result], reporting: Reporting | None = None)
             reporting.emit(Recap(hosts=(), seconds=0, stopped=error.message))
         _show(error, reporting)
         sys.exit(error.exit_code)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        sys.exit(InstallerError.exit_code)
     except KeyboardInterrupt:
         click.echo("interrupted; run the same command again to continue", err=True)
         sys.exit(INTERRUPTED)

@@ -72,6 +72,16 @@ def test_with_json_an_error_is_an_event_too() -> None:
     assert "there is no cluster sandbox" in recap["stopped"]
 
 
+def test_a_state_directory_that_cannot_be_made_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    result = run("sandbox", "--yes")
+    assert result.exit_code == 1
+    assert result.output.endswith(": Not a directory\n")
+
+
 def test_a_cluster_is_found_by_its_record(tmp_path: Path) -> None:
     from installer.commands.clusters import Wish, known, record, wanted
 
