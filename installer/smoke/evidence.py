@@ -10,12 +10,14 @@ import yaml
 
 from installer.errors import InstallerError
 from installer.smoke import manifests
-from installer.smoke.flows import Policy
+from installer.smoke.flows import PORT, Policy
 from installer.smoke.judge import Sample
 from installer.smoke.placement import Player, Probe, destination
 from installer.smoke.stage import Stage
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 15.0
+_COMMAND_S = 3
+_LINES = 40
 
 
 class Printed(Protocol):
@@ -68,18 +70,23 @@ async def gather(
 
 
 def script(stage: Stage, probe: Probe, far: str) -> str:
-    """What to run on a host: its route to the other end, and the agent's view."""
+    """What to run on a host: its route to the other end, and the agent's view. An agent that does
+    not answer is evidence too, and must not hold up the rest."""
     source, target = (
         f"{stage.namespace(pod.namespace)}/{pod.name}" for pod in (probe.source, probe.target)
     )
-    what = f"--from {source} --to {target} --protocol {probe.flow.transport.upper()}"
-    port = f" --port {probe.flow.port}" if probe.flow.port else ""
-    return (
-        f"echo '# ip route get {far}'; ip route get {far} 2>&1 | head -n 2\n"
-        "echo '# ip route show proto 82'; ip route show proto 82 2>&1 | head -n 20\n"
-        "command -v romana >/dev/null || { echo '# romana: not installed here'; exit 0; }\n"
-        f"echo '# romana explain'; romana explain {what}{port} 2>&1 | head -n 40\n"
-        "echo '# romana status'; romana status 2>&1 | head -n 40\n"
+    flow = probe.flow
+    port = f" --port {flow.port}" if flow.via == "pod" else f" --port {PORT}"
+    explain = f"romana explain --from {source} --to {target} --protocol {flow.transport}{port}"
+    commands = [
+        f"ip route get {far}",
+        "ip route show proto 82",
+        *([explain] if flow.port and flow.via != "host" else []),
+        "romana status",
+    ]
+    return "\n".join(
+        f"echo '# {command}'; timeout {_COMMAND_S} {command} 2>&1 | head -n {_LINES}"
+        for command in commands
     )
 
 

@@ -20,7 +20,8 @@ STREAM_PORT = 9000
 SERVICE_PORT = 80
 KUBELET_PORT = 10250
 UDP_PORT = 40000
-"""No one listens there: the target's kernel answers with port unreachable, if it sees the probe."""
+"""And upwards: no one listens there, so the target's kernel answers with port unreachable, if it
+sees the probe."""
 
 
 class Scope(str, Enum):

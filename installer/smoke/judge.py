@@ -48,9 +48,20 @@ class Verdict:
     seconds: float = 0.0
 
 
-def sample(transport: Transport, number: int, at: float, text: str) -> Sample:
-    """A probe's raw output (busybox nc, ping or traceroute, on one line) as a sample."""
-    answer = {"tcp": _tcp, "icmp": _icmp, "udp": _udp}[transport](text)
+def sample(transport: Transport, target: str, number: int, at: float, text: str) -> Sample:
+    """A probe's raw output (busybox nc, ping or traceroute, on one line) as a sample.
+
+    Args:
+        transport: which tool it was.
+        target: the address that was dialled.
+        number: of the attempt.
+        at: when its result came.
+        text: the output.
+    """
+    if transport == "udp":
+        answer = _udp(text, target)
+    else:
+        answer = _tcp(text) if transport == "tcp" else _icmp(text)
     found = _PEER.search(text)
     peer, server = found.groups() if found else ("", "")
     return Sample(number, at, answer, text.replace("\r", ""), peer, server)
@@ -151,11 +162,14 @@ def _icmp(text: str) -> Answer:
     return Answer.SILENCE if "0 packets received" in text else Answer.ODD
 
 
-def _udp(text: str) -> Answer:
-    # Port unreachable is the closed port's own answer; any other kind bears a flag such as !X.
+def _udp(text: str, target: str) -> Answer:
+    # Port unreachable is the closed port's own answer; any other kind bears a flag such as !X. An
+    # answer of another pod is that to another probe: traceroute takes whatever ICMP it sees.
     found = _HOP.search(text)
+    if found and found.group(2):
+        return Answer.UNREACHABLE
     if found:
-        return Answer.UNREACHABLE if found.group(2) else Answer.CONNECTED
+        return Answer.CONNECTED if found.group(1) == target else Answer.SILENCE
     if re.search(r"nreachable|not permitted", text):
         return Answer.UNREACHABLE
     return Answer.SILENCE if "*" in text else Answer.ODD

@@ -16,7 +16,7 @@ class Pace:
     """Until all pods are gone."""
     open_limit_s: float = 20.0
     """Without policies: new Services have to reach every host's kube-proxy first."""
-    phase_limit_s: float = 6.0
+    phase_limit_s: float = 4.5
     """After a change of policy; well over the limit within which it has to take effect, so that
     late can be told from never."""
     control_limit_s: float = 4.0

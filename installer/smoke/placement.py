@@ -19,6 +19,7 @@ from installer.smoke.flows import (
 MAX_HOSTS = 8
 """On larger clusters as many hosts are taken, spread over the zones: the run stays short."""
 _ZONE = "topology.kubernetes.io/zone"
+_UDP_PORTS = 20000
 _UNFIT = ("NoSchedule", "NoExecute")
 
 
@@ -51,11 +52,16 @@ class Probe:
     """A flow between two pods. `control` ones prove that the target's server is alive: it asks
     itself, past the network."""
 
-    id: str
+    number: int
     flow: Flow
     source: Player
     target: Player
     control: bool = False
+
+    @property
+    def id(self) -> str:
+        """What tells it from all others of a run: a tag of lines, a part of file names."""
+        return f"{'c' if self.control else 'p'}{self.number}"
 
     @property
     def scope(self) -> Scope:
@@ -108,9 +114,9 @@ def players(where: tuple[Site, ...]) -> tuple[Player, ...]:
 
 
 def probes(flow: Flow, pods: tuple[Player, ...], numbers: Iterator[int]) -> tuple[Probe, ...]:
-    """A flow between all pods that play its two actors; their ids take the next numbers."""
+    """A flow between all pods that play its two actors; they take the next numbers."""
     return tuple(
-        Probe(id=f"p{next(numbers)}", flow=flow, source=source, target=target)
+        Probe(number=next(numbers), flow=flow, source=source, target=target)
         for source in pods
         if source.actor == flow.source
         for target in pods
@@ -125,7 +131,7 @@ def control(probe: Probe) -> Probe:
     port = PORT if flow.via == "service" else flow.port
     own = Flow(flow.target, flow.target, port, flow.transport)
     target = probe.target
-    return Probe(id=f"c-{probe.id}", flow=own, source=target, target=target, control=True)
+    return Probe(number=probe.number, flow=own, source=target, target=target, control=True)
 
 
 def destination(probe: Probe, addresses: Addresses) -> tuple[str, int]:
@@ -134,7 +140,9 @@ def destination(probe: Probe, addresses: Addresses) -> tuple[str, int]:
         return probe.target.site.address, probe.flow.port
     if probe.flow.via == "service":
         return addresses.services[probe.target.name], SERVICE_PORT
-    return addresses.pods[probe.target.name], probe.flow.port
+    # Each UDP probe has a port of its own: an answer names the port only, not the sender's.
+    port = probe.flow.port + (2 * probe.number % _UDP_PORTS if probe.flow.transport == "udp" else 0)
+    return addresses.pods[probe.target.name], port
 
 
 def _ready(node: Mapping[str, Any]) -> bool:

@@ -63,9 +63,16 @@ class Play:
         await self._doubt(watch, verdicts)
         if DENY in phase.policies and self._health is None:
             self._health = await look(self.stage)
-        for check in phase.checks:
-            found = await self._found(check, verdicts, changed_at)
-            await self._conclude(check, found, phase.policies, watch)
+        lines = [
+            (check, scope, part)
+            for check in phase.checks
+            for scope, part in by_scope(await self._found(check, verdicts, changed_at))
+        ]
+        shown = await asyncio.gather(
+            *(self._evidence(part, phase.policies, watch) for _, _, part in lines)
+        )
+        for (check, scope, part), text in zip(lines, shown, strict=True):
+            self.report(conclusion(check, scope, part, text))
         await self._open_streams(phase)
 
     async def _doubt(self, watch: Watch, verdicts: dict[Question, Verdict]) -> None:
@@ -96,22 +103,13 @@ class Play:
             return [(stream.probe, cut) for stream, cut in zip(self._streams, cuts, strict=True)]
         return [(q.probe, v) for q, v in verdicts.items() if q.check is check]
 
-    async def _conclude(
-        self, check: Check, found: Found, policies: Sequence[Policy], watch: Watch
-    ) -> None:
-        """Reports a check, a line for each scope that it has probes in."""
-        for scope in (None, *Scope):
-            part = [(p, v) for p, v in found if (p.scope if p else None) is scope]
-            if not part:
-                continue
-            failed = next(((p, v) for p, v in part if not v.passed), None)
-            shown = ""
-            if failed is not None and failed[0] is not None:
-                probe = failed[0]
-                shown = await evidence.gather(
-                    self.stage, probe, policies, watch.samples[probe.id], self.hosts
-                )
-            self.report(conclusion(check, scope, part, shown))
+    async def _evidence(self, part: Found, policies: Sequence[Policy], watch: Watch) -> str:
+        """What is shown of the first failure; nothing where there is none."""
+        failed = next((probe for probe, verdict in part if not verdict.passed), None)
+        if failed is None:
+            return ""
+        samples = watch.samples[failed.id]
+        return await evidence.gather(self.stage, failed, policies, samples, self.hosts)
 
     async def _open_streams(self, phase: Phase) -> None:
         opened = [
@@ -144,6 +142,15 @@ def questions(
                 if check.only in (None, probe.scope)
             ]
     return asked
+
+
+def by_scope(found: Found) -> list[tuple[Scope | None, Found]]:
+    """The verdicts on a check parted by scope, as far as there are any."""
+    parts = [
+        (scope, [(p, v) for p, v in found if (p.scope if p else None) is scope])
+        for scope in (None, *Scope)
+    ]
+    return [(scope, part) for scope, part in parts if part]
 
 
 def conclusion(check: Check, scope: Scope | None, part: Found, shown: str) -> CheckResult:

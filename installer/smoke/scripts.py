@@ -7,34 +7,34 @@ these tools are whole seconds.
 
 from __future__ import annotations
 
-from installer.smoke.flows import UDP_PORT, Transport
+from installer.smoke.flows import Transport
 
 DENSE_MS = 100
 SPARSE_MS = 400
 """Between two attempts: of timed checks, and of all others."""
 STREAM_MS = 100
 
-PRELUDE = f"""\
+PRELUDE = """\
 set -f
 mkdir -p /tmp/smoke && cd /tmp/smoke
-tcp() {{ printf 'GET /cgi-bin/peer HTTP/1.0\\r\\n\\r\\n' | timeout 2 nc -w 1 "$1" "$2"; }}
-icmp() {{ ping -c 1 -W 1 "$1"; }}
-udp() {{ traceroute -n -q 1 -w 1 -f 32 -m 32 -p {UDP_PORT} "$1"; }}
-watch() {{
+tcp() { printf 'GET /cgi-bin/peer HTTP/1.0\\r\\n\\r\\n' | timeout 2 nc -w 1 "$1" "$2"; }
+icmp() { ping -c 1 -W 1 "$1"; }
+udp() { traceroute -n -q 1 -w 1 -f 32 -m 32 -p "$2" "$1"; }
+watch() {
   tag=$1 pause=$2; shift 2; n=0
   while [ ! -e stop.$tag ]; do
-    n=$((n+1)); {{ out=$("$@" 2>&1); echo @$tag $n $out; }} & usleep $pause
+    n=$((n+1)); { out=$("$@" 2>&1); echo @$tag $n $out; } & usleep $pause
   done
-}}
-count() {{
+}
+count() {
   ( n=0; while [ ! -e stop.$1 ]; do n=$((n+1)); echo $n; echo $n >sent.$1; usleep $4; done ) |
     nc "$2" "$3" | while read -r n; do echo @$1 $n; done
-}}"""
+}"""
 
 
 def watch(tag: str, transport: Transport, address: str, port: int, pause_ms: int) -> str:
     """Attempts one after the other in the background, each told as "@TAG NUMBER OUTPUT"."""
-    target = f"{address} {port}" if transport == "tcp" else address
+    target = address if transport == "icmp" else f"{address} {port}"
     return f"watch {tag} {pause_ms * 1000} {transport} {target} &"
 
 

@@ -100,10 +100,11 @@ class Watch:
 
     def _listen(self, probe: Probe) -> None:
         kept = self.samples[probe.id]
+        address, _ = destination(probe, self.addresses)
 
         def told(at: float, text: str) -> None:
             number, _, output = text.partition(" ")
-            kept.append(sample(probe.flow.transport, int(number), at, output))
+            kept.append(sample(probe.flow.transport, address, int(number), at, output))
 
         self.shells[probe.source.name].listen(probe.id, told)
 

@@ -38,17 +38,18 @@ RECORDED = [
     ("udp", "traceroute to x, 32 hops 32 10.1.1.1 0.007 ms", Answer.CONNECTED),
     ("udp", "traceroute to x, 32 hops 32 10.1.9.9 0.007 ms !X", Answer.UNREACHABLE),
     ("udp", "traceroute to x, 32 hops 32 *", Answer.SILENCE),
+    ("udp", "traceroute to x, 32 hops 32 10.9.9.9 0.007 ms", Answer.SILENCE),  # another's answer
     ("udp", "traceroute: bad address", Answer.ODD),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("transport", "text", "answer"), RECORDED)
 def test_recorded_output(transport, text, answer) -> None:
-    assert sample(transport, 1, 0.0, text).answer is answer
+    assert sample(transport, "10.1.1.1", 1, 0.0, text).answer is answer
 
 
 def test_answer_tells_peer_and_server() -> None:
-    found = sample("tcp", 1, 0.0, RECORDED[0][1])
+    found = sample("tcp", "10.1.1.1", 1, 0.0, RECORDED[0][1])
     assert (found.peer, found.server) == ("10.112.0.7", "backend-1")
 
 
