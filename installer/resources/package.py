@@ -78,7 +78,8 @@ class Package:
         return (
             "export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8\n"
             f"{_wait_for_lock(self.lock_timeout_s)}{hold}"
-            "dpkg --configure -a\n"
+            # What a killed run left half done; asked first, since it needs the lock.
+            '[ -z "$(dpkg --audit)" ] || dpkg --configure -a\n'
             f"install() {{ {apt} install -y --no-install-recommends {words}; }}\n"
             f"if ! {apt} install -s --no-install-recommends {words} >/dev/null 2>&1; then "
             f"{apt} update; fi\n"
