@@ -1,4 +1,7 @@
-"""One host with pods, made by the code under test, and one host outside, as namespaces."""
+"""One host with pods, made by the code under test, and one host outside, as namespaces.
+
+A module's tests run on nftables, or on each of the backends that its `BACKENDS` names.
+"""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -7,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from romana.dataplane import Backend, PodLink, Renderer, Ruleset, Settings, attach
+from romana.dataplane import Backend, PodLink, Renderer, Settings, attach, xtables
 from romana.lab.namespaces import Lab, Namespace
 from romana.lab.responder import Responder
 from romana.policy.admission import Admission, Direction, Endpoint, EndpointPrograms, Grant, Program
@@ -22,16 +25,31 @@ SETTINGS = Settings(
 )
 
 
-class Host:
-    """The host under test. Everything in it acts on its own namespace."""
+def variant(kind: str) -> xtables.Variant:
+    """The installed iptables of a kind."""
+    found = [each for each in asyncio.run(xtables.variants()) if each.kind == kind]
+    if not found:
+        pytest.skip(f"iptables of the kind {kind} is not installed")
+    return found[0]
 
-    def __init__(self, lab: Lab) -> None:
+
+class Host:
+    """The host under test. Everything in it acts on its own namespace.
+
+    Args:
+        backend: `nftables`, `nft` or `legacy`; the latter are kinds of iptables.
+    """
+
+    def __init__(self, lab: Lab, backend: str = "nftables") -> None:
         self.lab = lab
         self.namespace = lab.host("node1", NODE)
         self.outside = lab.host("node2", OUTSIDE)
-        self.backend = Backend()
-        self.renderer = Renderer(SETTINGS)
-        self.ruleset = Ruleset()
+        self.backend: Any = Backend()
+        self.renderer: Any = Renderer(SETTINGS)
+        if backend != "nftables":
+            self.backend = xtables.Backend(variant(backend))
+            self.renderer = xtables.Renderer(SETTINGS)
+        self.ruleset = self.renderer.render(Admission())
         self.links: dict[str, PodLink] = {}
         self.endpoints: dict[str, EndpointPrograms] = {}
         self.programs: dict[str, Program] = {}
@@ -102,10 +120,16 @@ class Host:
         return dict(self.do(self.backend.counters()))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "host" in metafunc.fixturenames:
+        kinds = getattr(metafunc.module, "BACKENDS", ("nftables",))
+        metafunc.parametrize("host", kinds, indirect=True)
+
+
 @pytest.fixture
-def host() -> Iterator[Host]:
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
     with Lab("rt-dp") as lab:
-        made = Host(lab)
+        made = Host(lab, request.param)
         for each, address in ((made.namespace, NODE6), (made.outside, OUTSIDE6)):
             each.ip("address", "add", f"{address}/64", "dev", "eth0", "nodad")
             each.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")

@@ -9,6 +9,7 @@ import pytest
 from romana.lab.probes import Outcome, tcp, udp
 from romana.policy.admission import Direction
 
+BACKENDS = ("nftables", "nft", "legacy")
 INGRESS, EGRESS = Direction.INGRESS, Direction.EGRESS
 A, B, C = "10.112.0.5", "10.112.0.6", "10.112.0.7"
 A6, B6 = "fd00:112::5", "fd00:112::6"

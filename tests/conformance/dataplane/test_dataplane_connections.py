@@ -8,6 +8,7 @@ import pytest
 from romana.dataplane import cut, cut_denied, live
 from romana.policy.admission import Direction, Flow
 
+BACKENDS = ("nftables", "nft", "legacy")
 A, B, C = "10.112.0.5", "10.112.0.6", "10.112.0.7"
 A6, B6 = "fd00:112::5", "fd00:112::6"
 SERVICE = """

@@ -1,0 +1,220 @@
+"""Renders an Admission as chains of iptables and sets of ipset. Pure.
+
+```
+mangle FORWARD ─► FORWARD: established,related accept ─► from a pod: FROM-POD ─► to a pod: TO-POD
+mangle INPUT   ─► INPUT (from a pod): established accept ─► FROM-POD
+FROM-POD: tree over sources ─► address and interface: to itself accept; return or E-PROGRAM ─► drop
+TO-POD:   tree over destinations ─► address and interface: accept or I-PROGRAM ─► drop
+nat POSTROUTING ─► POSTROUTING: from pods to anything but pods and nodes: masquerade
+```
+Names of our chains begin with `ROMANA-`. The table is `mangle`: of iptables' tables it is the one
+whose verdicts are of the same kind as those of a table of nftables. What is accepted here goes on
+to the filter table, where others keep their say; what others accept there (kube-proxy accepts
+marked packets before anybody else is asked) was judged here before. The destination is that after
+translation in both.
+
+Every chain but the first ends with a jump to where its packets are dropped, since what falls off
+the end of a chain is admitted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from romana.dataplane.nftables import (
+    DENIED_EGRESS,
+    DENIED_INGRESS,
+    INTERFACE_PREFIX,
+    INVALID,
+    UNKNOWN,
+    Settings,
+)
+from romana.dataplane.programs import FAMILIES
+from romana.dataplane.xtables.dispatch import ROOT, dispatch_chains
+from romana.dataplane.xtables.programs import (
+    DENY,
+    Chains,
+    ProgramTables,
+    program_chain,
+    program_tables,
+)
+from romana.dataplane.xtables.sets import PREFIX, IpSet, SetKey, networks
+from romana.objects import Network
+from romana.policy.admission import Admission, Direction, EndpointPrograms, Program
+
+MANGLE, NAT = "mangle", "nat"
+FORWARD, INPUT, POSTROUTING = (f"{PREFIX}{each}" for each in ("FORWARD", "INPUT", "POSTROUTING"))
+POD_IN, POD_OUT = f"-i {INTERFACE_PREFIX}+", f"-o {INTERFACE_PREFIX}+"
+HOOKS = {
+    MANGLE: (f"FORWARD -j {FORWARD}", f"INPUT {POD_IN} -j {INPUT}"),
+    NAT: (f"POSTROUTING -j {POSTROUTING}",),
+}
+"""The rules in chains of the kernel that lead to ours. They come first there."""
+
+COUNTERS = {
+    DENY[Direction.INGRESS]: DENIED_INGRESS,
+    DENY[Direction.EGRESS]: DENIED_EGRESS,
+    f"{PREFIX}UNKNOWN": UNKNOWN,
+    f"{PREFIX}INVALID": INVALID,
+}
+"""The chains that drop, each with one rule, and what they count."""
+
+ESTABLISHED = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """All that is ours.
+
+    Args:
+        sets: by key.
+        chains: by family and table.
+        programs: of those chains the ones of each program, by its first chain and by family.
+        users: which interfaces each program judges, by its first chain.
+        interfaces: all endpoints'.
+    """
+
+    sets: Mapping[SetKey, IpSet] = field(default_factory=dict)
+    chains: Mapping[tuple[int, str], Chains] = field(default_factory=dict)
+    programs: Mapping[str, Mapping[int, Chains]] = field(default_factory=dict)
+    users: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    interfaces: frozenset[str] = frozenset()
+
+
+EMPTY = Tables()
+
+
+class Renderer:
+    """Renders one Admission after another; what of programs did not change is taken from the one
+    before, and is the very same value.
+
+    Args:
+        settings: what of the configuration is in the tables; others may be assigned at any time.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._programs: dict[str, tuple[Program, ProgramTables]] = {}
+
+    def render(self, admission: Admission) -> Tables:
+        """The tables that enforce an Admission."""
+        endpoints = tuple(admission.endpoints.values())
+        self._programs = {
+            program_chain(each.direction, each.name): self._program(each)
+            for each in admission.programs.values()
+        }
+        sets = dict(_network_sets(self.settings))
+        masquerading = {
+            family: tuple(_masquerade_rules(self.settings, family, sets)) for family in FAMILIES
+        }
+        chains: dict[tuple[int, str], Chains] = {}
+        for family in FAMILIES:
+            chains[family, MANGLE] = dict(self._mangle(family, endpoints))
+            if masquerading[family]:
+                chains[family, NAT] = {POSTROUTING: masquerading[family]}
+        for _, program in self._programs.values():
+            sets.update(program.sets)
+        return Tables(
+            sets=sets,
+            chains=chains,
+            programs={name: each.chains for name, (_, each) in self._programs.items()},
+            users=_users(endpoints),
+            interfaces=frozenset(admission.endpoints),
+        )
+
+    def _mangle(
+        self, family: int, endpoints: tuple[EndpointPrograms, ...]
+    ) -> Iterator[tuple[str, tuple[str, ...]]]:
+        yield from _fixed_chains(family)
+        for direction in Direction:
+            yield from dispatch_chains(family, direction, endpoints, tuple(_broken()))
+        for _, program in self._programs.values():
+            yield from program.chains[family].items()
+
+    def _program(self, program: Program) -> tuple[Program, ProgramTables]:
+        known = self._programs.get(program_chain(program.direction, program.name))
+        if known is not None and (known[0] is program or known[0].grants == program.grants):
+            return known
+        made = program_tables(program)
+        if known is not None:  # sets that are equal are the same
+            before = known[1].sets
+            sets = {
+                key: before[key] if before.get(key) == each else each
+                for key, each in made.sets.items()
+            }
+            made = ProgramTables(sets=sets, chains=made.chains)
+        return program, made
+
+
+def render(admission: Admission, settings: Settings) -> Tables:
+    """The tables that enforce an Admission under the settings."""
+    return Renderer(settings).render(admission)
+
+
+def _fixed_chains(family: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+    from_pod, to_pod = ROOT[Direction.EGRESS], ROOT[Direction.INGRESS]
+    yield FORWARD, (ESTABLISHED, f"{POD_IN} -j {from_pod}", f"{POD_OUT} -g {to_pod}")
+    yield INPUT, (ESTABLISHED, *(_link_local() if family == 6 else ()), f"-j {from_pod}")
+    for chain in COUNTERS:
+        yield chain, ("-j DROP",)
+
+
+def _link_local() -> Iterator[str]:
+    """The pod and the host find each other's link-layer address: not traffic of a workload. Nor is
+    what every interface sends by itself, multicast listener reports and the like; of no use."""
+    for kind in (135, 136):
+        yield f"-p ipv6-icmp -m icmp6 --icmpv6-type {kind} -j ACCEPT"
+    yield "-s ::/128 -j DROP"
+    yield "-s fe80::/10 -j DROP"
+
+
+def _broken() -> Iterator[str]:
+    """Packets of no connection. A TCP packet that opens none and belongs to none is one too:
+    conntrack would adopt it, and a connection that was cut would revive from the end that may still
+    send."""
+    yield f"-m conntrack --ctstate INVALID -g {PREFIX}INVALID"
+    yield f"-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -g {PREFIX}INVALID"
+
+
+def _network_sets(settings: Settings) -> Iterator[tuple[SetKey, IpSet]]:
+    """Of what is masqueraded; none where nothing is."""
+    if not settings.masquerade:
+        return
+    for family in {each.version for each in settings.pod_networks}:
+        direct = (*settings.pod_networks, *settings.direct_networks)
+        for code, found in (("pods", settings.pod_networks), ("direct", direct)):
+            texts = frozenset(text for each in found for text in _texts(family, each))
+            yield (
+                SetKey(family, POSTROUTING, code),
+                IpSet(type="hash:net", family=family, elements=texts),
+            )
+
+
+def _texts(family: int, network: Network) -> Iterable[str]:
+    if network.version != family:
+        return ()
+    low = int(network.network_address)
+    return networks(family, low, low + network.num_addresses - 1)
+
+
+def _masquerade_rules(
+    settings: Settings, family: int, sets: Mapping[SetKey, IpSet]
+) -> Iterator[str]:
+    if settings.masquerade and SetKey(family, POSTROUTING, "pods") in sets:
+        inside, beyond = "-m set --match-set @pods src", "-m set ! --match-set @direct dst"
+        # `--random-fully` came with iptables 1.6.2 and Linux 3.14.
+        yield f"{inside} {beyond} -j MASQUERADE --random"
+
+
+def _users(endpoints: Iterable[EndpointPrograms]) -> Mapping[str, frozenset[str]]:
+    users: defaultdict[str, set[str]] = defaultdict(set)
+    for each in endpoints:
+        for direction, program in (
+            (Direction.INGRESS, each.ingress),
+            (Direction.EGRESS, each.egress),
+        ):
+            if program is not None:
+                users[program_chain(direction, program)].add(each.endpoint.interface)
+    return {chain: frozenset(found) for chain, found in users.items()}
