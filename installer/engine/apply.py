@@ -10,17 +10,20 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
+from installer.engine.confirm import confirm
+from installer.engine.outcome import Failure, first_line, result, still
 from installer.engine.parallel import over_hosts
-from installer.engine.plan import Plan, Work, judge, probe
+from installer.engine.plan import Plan, Work
 from installer.engine.script import Section, began, payloads, repairs, sections
+from installer.engine.settling import settled
 from installer.errors import HostError, Unreachable
 from installer.events import (
     Emit,
     Notice,
     Outcome,
     Progress,
-    ResourceResult,
     RoleFinished,
     RoleStarted,
 )
@@ -31,16 +34,6 @@ REASON_LINES = 25
 WORTH_TELLING = 4 << 20
 """Bytes of a transfer whose progress is told."""
 TELL_EVERY_S = 0.2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why a host did not get through: shown at the end, and kept in the journal."""
-
-    host: str
-    role: str
-    reason: str
-    unreachable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +74,7 @@ def apply(plan: Plan, sessions: Mapping[str, Session], emit: Emit) -> Applied:
                 failures[work.host] = failure
     if changed:
         able_hosts = sorted(changed - failures.keys())
-        failures |= {item.host: item for item in _confirm(plan, able_hosts, sessions, emit)}
+        failures |= {item.host: item for item in confirm(plan, able_hosts, sessions, emit)}
     return Applied(changed=bool(changed), failures=tuple(failures.values()))
 
 
@@ -100,7 +93,7 @@ def _announce(
         if work.host in failures:
             reason = f"{work.host} failed in role {failures[work.host].role}"
             for resource in work.resources:
-                emit(_result(work, resource, "skipped", reason=reason))
+                emit(result(work, resource, "skipped", reason=reason))
             emit(RoleFinished(role=role, host=work.host, outcome="skipped", reason=reason))
 
 
@@ -109,7 +102,7 @@ def _lost(work: Work, error: HostError, emit: Emit) -> Failure:
     outcome: Outcome = "unreachable" if gone else "failed"
     reason = "\n".join(part for part in (error.message, error.output) if part)
     for resource, change in work.changes[:1]:
-        emit(_result(work, resource, outcome, change, reason=reason))
+        emit(result(work, resource, outcome, change, reason=reason))
     emit(RoleFinished(role=work.role, host=work.host, outcome=outcome, reason=reason))
     return Failure(host=work.host, role=work.role, reason=error.message, unreachable=gone)
 
@@ -130,12 +123,12 @@ class _Run:
         settled = self._settle(repaired)
         failure = None
         for resource, change, outcome, reason in settled:
-            self.emit(_result(self.work, resource, outcome, change, reason=reason))
+            self.emit(result(self.work, resource, outcome, change, reason=reason))
             if outcome == "failed" and failure is None:
                 failure = Failure(
                     host=self.work.host,
                     role=self.work.role,
-                    reason=f"{resource.id}: {_first(reason)}",
+                    reason=f"{resource.id}: {first_line(reason)}",
                 )
         self.emit(
             RoleFinished(
@@ -178,7 +171,7 @@ class _Run:
         if not found:
             raise HostError(
                 self.work.host,
-                f"{self.work.host}: nothing could be changed: {_first(output.last_lines())}",
+                f"{self.work.host}: nothing could be changed: {first_line(output.last_lines())}",
                 output=output.last_lines(),
             )
         self.emit(Notice(text=f"{self.work.host} {self.work.role}\n{output.stdout}", level="debug"))
@@ -200,20 +193,18 @@ class _Run:
     ) -> list[tuple[Resource, Change | None, Outcome, str]]:
         """Each resource's outcome, once what was repaired has been probed again."""
         complete = all(section.status == 0 for section in repaired.values())
-        again = probe(self.session, self.work.resources) if repaired and complete else {}
-        settled: list[tuple[Resource, Change | None, Outcome, str]] = []
-        for number, verdict in enumerate(self.work.verdicts):
+        again = settled(self.session, self.work.resources) if repaired and complete else []
+        outcomes: list[tuple[Resource, Change | None, Outcome, str]] = []
+        for verdict, now in zip_longest(self.work.verdicts, again):
             resource, change = verdict.resource, verdict.change
             outcome, reason = _outcome(change, repaired.get(resource.id))
             if verdict.error:
                 outcome, reason = "failed", verdict.error
-            elif number in again and outcome != "failed":
-                now = judge(resource, again[number], set())
-                if now.error or now.change:
-                    outcome = "failed"
-                    reason = now.error or _still(now.change)
-            settled.append((resource, change, outcome, reason))
-        return settled
+            elif now is not None and (now.error or now.change) and outcome != "failed":
+                outcome = "failed"
+                reason = still(now.change) if now.change else now.error
+            outcomes.append((resource, change, outcome, reason))
+        return outcomes
 
 
 def _outcome(change: Change | None, section: Section | None) -> tuple[Outcome, str]:
@@ -225,66 +216,3 @@ def _outcome(change: Change | None, section: Section | None) -> tuple[Outcome, s
         return "changed", ""
     lines = section.text.strip().splitlines()[-REASON_LINES:]
     return "failed", "\n".join(lines) or f"its repair ended with {section.status}"
-
-
-def _still(change: Change | None) -> str:
-    assert change is not None  # the caller has looked
-    return f"still differs after its repair: {change.before} -> {change.after}"
-
-
-def _confirm(
-    plan: Plan, hosts: Sequence[str], sessions: Mapping[str, Session], emit: Emit
-) -> list[Failure]:
-    """Probes everything of the hosts once more: a later role may have undone what an earlier one
-    did."""
-
-    def one(host: str) -> Failure | None:
-        works = [work for work in plan.works if work.host == host]
-        pairs = [(work, resource) for work in works for resource in work.resources]
-        seen = probe(sessions[host], [resource for _, resource in pairs])
-        failure = None
-        for number, (work, resource) in enumerate(pairs):
-            now = judge(resource, seen[number], set())
-            if now.change is None and not now.error:
-                continue
-            reason = f"differs again at the end of the run: {now.error or _still(now.change)}"
-            emit(_result(work, resource, "failed", now.change, reason=reason))
-            failure = failure or Failure(
-                host=host, role=work.role, reason=f"{resource.id}: {reason}"
-            )
-        return failure
-
-    found = []
-    for host, outcome in zip(hosts, over_hosts(one, hosts), strict=True):
-        if isinstance(outcome, HostError):
-            gone = isinstance(outcome, Unreachable)
-            outcome = Failure(
-                host=host, role="verification", reason=outcome.message, unreachable=gone
-            )
-        if outcome is not None:
-            found.append(outcome)
-    return found
-
-
-def _result(
-    work: Work,
-    resource: Resource,
-    outcome: Outcome,
-    change: Change | None = None,
-    *,
-    reason: str = "",
-) -> ResourceResult:
-    return ResourceResult(
-        host=work.host,
-        role=work.role,
-        resource=resource.id,
-        outcome=outcome,
-        before=change.before if change else "",
-        after=change.after if change else "",
-        diff=change.diff if change else "",
-        reason=reason,
-    )
-
-
-def _first(text: str) -> str:
-    return next((line for line in text.splitlines() if line.strip()), "no output")

@@ -22,7 +22,7 @@ from installer.errors import InstallerError
 from installer.events import Event, ResourceResult, RoleFinished
 from installer.hosts.fake import FakeHost
 from installer.hosts.init import Systemd
-from installer.resources import Directory, File, Resource, Service, Symlink
+from installer.resources import Condition, Directory, File, Resource, Service, Symlink
 from installer.roles.role import Role, Target
 
 PROGRAMS = Path(__file__).parents[1] / "host_programs"
@@ -226,6 +226,22 @@ def test_what_a_later_role_undoes_is_found_at_the_end(host: FakeHost) -> None:
     roles: Roles = [("a", [Symlink("/etc/x", "one")]), ("b", [File("/etc/x", "two")])]
     _, applied, _ = converge([host], roles)
     assert "differs again at the end of the run" in applied.failures[0].reason
+
+
+def test_a_condition_that_a_change_upsets_for_a_moment_has_time_to_hold_again(
+    host: FakeHost,
+) -> None:
+    """A node is not Ready just after its runtime was restarted, though it was when planned."""
+    upset = "rm -f /run/ready; : >/run/restarted; ( sleep 0.5; : >/run/ready ) >/dev/null 2>&1 &"
+    roles: Roles = [
+        ("a", [Condition("restarted", holds="[ -e /run/restarted ]", repair=upset)]),
+        ("b", [Condition("ready", holds="[ -e /run/ready ]", timeout_s=5)]),
+    ]
+    host.path("/run/ready").touch()
+    _, applied, events = converge([host], roles)
+    assert applied.failures == ()
+    outcomes = {e.resource: e.outcome for e in events if isinstance(e, ResourceResult)}
+    assert outcomes == {"condition:restarted": "changed", "condition:ready": "ok"}
 
 
 def test_roles_that_contradict_each_other_are_a_fault(host: FakeHost) -> None:
