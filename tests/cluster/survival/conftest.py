@@ -130,6 +130,23 @@ class Operator:
             assert process.stderr
             pytest.fail(f"ended before it could be killed: {process.stderr.read()}")
 
+    def watched(
+        self, wanted: Callable[[dict], bool], act: Callable[[], object], *words: str
+    ) -> Ended:
+        """`romana-install sandbox`, during which something happens once, at an event."""
+        with self.begin("sandbox", "--yes", "--json", *words) as process:
+            assert process.stdout
+            assert process.stderr
+            lines, acted = [], False
+            for line in process.stdout:
+                lines.append(line)
+                if not acted and wanted(json.loads(line)):
+                    act()
+                    acted = True
+            err = process.stderr.read()
+        assert acted, "the event came"
+        return Ended(process.returncode, "".join(lines), err)
+
     def leader(self, host: str) -> int:
         """The process id, on this machine, of a host's init."""
         leader = Sandbox().machine(self.cluster, host).leader
