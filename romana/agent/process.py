@@ -11,6 +11,8 @@ from typing import Any
 
 from romana.agent.errors import AgentError
 
+_CANCEL_AGAIN_S = 1.0
+
 
 async def run_until(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:
     """Run the parts until the event is set. A part that fails fails all; one that has done its work
@@ -24,9 +26,20 @@ async def run_until(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> N
             for task in done:
                 task.result()
     finally:
-        for task in (stopped, *tasks):
+        await _end({stopped, *tasks})
+
+
+async def _end(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel until all have ended. Once is not enough: where a result comes at the same moment,
+    `asyncio.wait_for` before Python 3.12 returns it and the cancellation is lost
+    (https://github.com/python/cpython/issues/86296).
+    """
+    while tasks:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(stopped, *tasks, return_exceptions=True)
+        ended, tasks = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_S)
+        # What a part says while it is ended is no news, but has to be looked at.
+        await asyncio.gather(*ended, return_exceptions=True)
 
 
 def only_one(path: Path) -> int:

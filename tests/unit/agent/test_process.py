@@ -104,3 +104,21 @@ async def test_health_and_metrics():
 def test_an_address_for_metrics_must_be_one(address):
     with pytest.raises(ConfigError, match="is not HOST:PORT"):
         HealthServer(address, Metrics(), refresh=None, unhealthy=str, unready=str)
+
+
+async def test_a_part_that_loses_one_cancellation_ends_all_the_same():
+    """As `asyncio.wait_for` before Python 3.12 does where a result comes at the same moment."""
+    stop, lost = asyncio.Event(), []
+
+    async def deaf():
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if lost:
+                    raise
+                lost.append(True)
+
+    asyncio.get_running_loop().call_later(0.05, stop.set)
+    await asyncio.wait_for(run_until(stop, deaf()), 10)
+    assert lost
