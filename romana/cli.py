@@ -123,7 +123,7 @@ def policy_list(path: str, as_json: bool) -> None:
     if as_json:
         return dump(answer)
     rows = [
-        (each["name"], each["direction"], len(each["entries"]), len(each["pods_here"]))
+        (each["name"], each["direction"], len(each[each["direction"]]), len(each["pods_here"]))
         for each in answer
     ]
     return table(("NAME", "DIRECTION", "RULES", "PODS HERE"), rows)

@@ -27,6 +27,11 @@ DEFAULT_DENY_ANNOTATION = "net.beta.kubernetes.io/network-policy"
 """The annotation by which Kubernetes 1.3-1.6 closes the pods of a namespace to ingress."""
 
 
+SEGMENT_LABELS = ("romana.io/segment", "segment")
+"""The labels that put a pod into a segment, of the Romana of 2017 and of 2016; the first that a pod
+has counts."""
+
+
 class Protocol(str, Enum):
     """Transport protocols a NetworkPolicy can name; the values are Kubernetes' spelling."""
 
@@ -181,6 +186,42 @@ class NetworkPolicy(msgspec.Struct, frozen=True, gc=False):
         return (self.namespace, self.name)
 
 
+class PodGroup(msgspec.Struct, frozen=True, gc=False):
+    """Pods as a Romana policy names them: of one namespace (`namespace`), or else of those whose
+    labels match (`namespaces`). A `segment` narrows them to the pods whose segment label has this
+    value: the first of `Snapshot.segment_labels` that a pod has."""
+
+    pods: Selector = Selector()
+    namespace: str | None = None
+    namespaces: Selector = Selector()
+    segment: str = ""
+
+
+class OperatorRule(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a Romana policy: any of the peers on any of the ports. None is every peer, every
+    port of every protocol; no peers at all is the pod's own node, which is always admitted."""
+
+    peers: tuple[PodGroup | IPBlock, ...] | None = None
+    ports: tuple[PortMatch, ...] | None = None
+
+
+class OperatorPolicy(msgspec.Struct, frozen=True, gc=False):
+    """romana.io/v1 RomanaPolicy: isolates pods of any namespace, as a NetworkPolicy does those of
+    its own."""
+
+    name: str
+    uid: str = ""
+    generation: int = 0
+    applied_to: tuple[PodGroup, ...] = ()
+    ingress: tuple[OperatorRule, ...] | None = None
+    egress: tuple[OperatorRule, ...] | None = None
+
+    @property
+    def key(self) -> Key:
+        """("", name)."""
+        return ("", self.name)
+
+
 class Node(msgspec.Struct, frozen=True, gc=False):
     """A host of the cluster: its internal addresses, in the order the kubelet reports them."""
 
@@ -212,7 +253,7 @@ class AddressBlock(msgspec.Struct, frozen=True, gc=False):
         return ("", self.name)
 
 
-Object = Namespace | Pod | NetworkPolicy | Node | AddressBlock
+Object = Namespace | Pod | NetworkPolicy | OperatorPolicy | Node | AddressBlock
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False):
@@ -222,8 +263,10 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     namespaces: Mapping[Key, Namespace] = msgspec.field(default_factory=dict)
     pods: Mapping[Key, Pod] = msgspec.field(default_factory=dict)
     policies: Mapping[Key, NetworkPolicy] = msgspec.field(default_factory=dict)
+    operator_policies: Mapping[Key, OperatorPolicy] = msgspec.field(default_factory=dict)
     nodes: Mapping[Key, Node] = msgspec.field(default_factory=dict)
     blocks: Mapping[Key, AddressBlock] = msgspec.field(default_factory=dict)
+    segment_labels: tuple[str, ...] = SEGMENT_LABELS
 
     def namespace_labels(self, name: str) -> Labels:
         """Labels of a namespace; none where it is not known (yet)."""

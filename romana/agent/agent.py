@@ -63,7 +63,7 @@ class Agent:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = only_one(state / "agent.lock")
         self._metrics = Metrics()
-        self._store = Store()
+        self._store = Store(config.segment_labels)
         self._leases = Leases(state / "leases.db")
         self._kernel = Kernel(config, self._metrics)
         self._api = None if config.directory else Api(config.kubernetes.address())
@@ -129,6 +129,7 @@ class Agent:
         if fixed:
             log.warning("needs a restart to change", extra={"keys": ",".join(fixed)})
         self._config = config
+        self._store.segment_labels = config.segment_labels
         self._kernel.configure(config)
         self._blocks.configure(config.pods.zone, config.pods.layout())
         self._reconciler.audit()
@@ -251,6 +252,7 @@ class Agent:
         for kind, count in self._store.counts().items():
             self._metrics.objects.labels(kind).set(count)
         self._metrics.refused.set(len(self._store.refused))
+        self._metrics.refused_policies.set(len(self._store.refused_policies))
         self._metrics.source_troubles.set(len(self._store.troubles))
         for version in self._blocks.versions:
             free = self._leases.free_count(self._blocks.own(), version)

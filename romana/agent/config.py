@@ -15,7 +15,7 @@ import yaml
 
 from romana.agent.errors import ConfigError
 from romana.ipam.layout import Layout, LayoutError
-from romana.objects import Address, Network
+from romana.objects import SEGMENT_LABELS, Address, Network
 from romana.sources.api import ApiAddress
 
 DEFAULT_PATH = Path("/etc/romana/agent.yml")
@@ -84,6 +84,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         socket: where the plugin and the `romana` command reach the agent.
         metrics: address and port of metrics and health; `off` for none.
         state: the directory of leases.
+        segment_labels: the labels that put a pod into a segment of Romana policies; the first that
+            a pod has counts.
     """
 
     node: str = ""
@@ -97,6 +99,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     socket: str = "/run/romana/agent.sock"
     metrics: str = "127.0.0.1:9607"
     state: str = "/var/lib/romana"
+    segment_labels: tuple[str, ...] = SEGMENT_LABELS
 
     def __post_init__(self) -> None:
         for text in self.no_masquerade:

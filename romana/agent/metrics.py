@@ -29,6 +29,11 @@ class Metrics:
             "Objects that cannot be read and are not, or not fully, in force",
             registry=registry,
         )
+        self.refused_policies = Gauge(
+            "romana_policies_refused",
+            "Policies, and isolating annotations of namespaces, that cannot be honoured as written",
+            registry=registry,
+        )
         self.source_troubles = Gauge(
             "romana_source_troubles", "Parts of the source that do not work now", registry=registry
         )

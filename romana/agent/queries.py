@@ -66,6 +66,7 @@ class Queries:
                 for version in self._blocks.versions
             },
             "repairs": self._kernel.repairs.as_json(),
+            "policies_refused": [str(error) for error in self._store.refused_policies],
             "problems": [str(problem) for problem in self._store.problems],
         }
 
@@ -227,6 +228,6 @@ def _judged(
     program = programs[name]
     return {
         "program": name,
-        "policies": ["/".join(key) for key in program.policies],
+        "policies": ["/".join(filter(None, key)) for key in program.policies],
         "grants": len(program.grants),
     }

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from romana.objects import AddressBlock, Key, Object, Pod, Snapshot
+from romana.objects import SEGMENT_LABELS, AddressBlock, Key, Object, Pod, Snapshot
 from romana.sources.errors import InvalidObject, SourceError
 from romana.sources.kinds import KINDS, Kind
 
@@ -23,9 +23,13 @@ class Store:
 
     A change that changes nothing Romana reads (most updates of a pod's status) wakes nobody.
     Changes that come while the reconciler is at work are taken together by its next round.
+
+    Args:
+        segment_labels: the labels that put a pod into a segment, the first that it has counts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, segment_labels: tuple[str, ...] = SEGMENT_LABELS) -> None:
+        self.segment_labels = segment_labels
         self._objects: dict[str, dict[Key, Object]] = {kind.field: {} for kind in KINDS}
         self._frozen: dict[str, Mapping[Key, Object]] = {}
         self._synced: set[str] = set()
@@ -55,6 +59,15 @@ class Store:
     def refused(self) -> tuple[InvalidObject, ...]:
         """The objects that cannot be read."""
         return tuple(self._refused.values())
+
+    @property
+    def refused_policies(self) -> tuple[InvalidObject, ...]:
+        """Those of them that isolate: policies, and namespaces by their annotation."""
+        return tuple(
+            error
+            for (field, _), error in self._refused.items()
+            if field in ("policies", "operator_policies", "namespaces")
+        )
 
     @property
     def troubles(self) -> tuple[SourceError, ...]:
@@ -137,7 +150,7 @@ class Store:
         for name, objects in self._objects.items():
             if name not in self._frozen:
                 self._frozen[name] = dict(objects)
-        return Snapshot(**self._frozen)  # type: ignore[arg-type]
+        return Snapshot(**self._frozen, segment_labels=self.segment_labels)  # type: ignore[arg-type]
 
     def wake(self) -> None:
         """Wake the reconciler for a reason of one's own."""

@@ -146,7 +146,8 @@ class Compiler:
     def _translate(self, policy: Isolating, direction: Direction) -> RomanaPolicy | None:
         key = (type(policy), policy.key, direction)
         if key not in self._translated:
-            self._translated[key] = translate_direction(policy, direction)
+            labels = self._snapshot.segment_labels
+            self._translated[key] = translate_direction(policy, direction, labels)
         return self._translated[key]
 
 

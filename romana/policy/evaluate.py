@@ -19,9 +19,10 @@ from romana.objects import (
     NetworkPolicy,
     Peer,
     Pod,
-    PodPeer,
+    PodGroup,
     PolicyRule,
     PortMatch,
+    Selector,
     Snapshot,
 )
 from romana.policy.admission import Direction, Flow
@@ -58,6 +59,7 @@ def _judge(snapshot: Snapshot, direction: Direction, subject: Pod | None, flow: 
     opinions = [
         *_of_annotation(snapshot, direction, subject),
         *_of_network_policies(snapshot, direction, subject, flow),
+        *_of_operator_policies(snapshot, direction, subject, flow),
     ]
     if not opinions:
         return Judgement(outcome=Outcome.OPEN)
@@ -102,6 +104,46 @@ def _of_network_policies(
             if _admits(snapshot, policy, rule, direction, flow)
         )
         yield Opinion(f"NetworkPolicy {policy.namespace}/{policy.name}", admitting)
+
+
+def _of_operator_policies(
+    snapshot: Snapshot, direction: Direction, subject: Pod, flow: Flow
+) -> Iterator[Opinion]:
+    """A RomanaPolicy isolates the pods of any of its groups, and admits any of an entry's peers on
+    any of its ports. It has no namespace of its own."""
+    other = flow.source if direction is Direction.INGRESS else flow.destination
+    for _, policy in sorted(snapshot.operator_policies.items()):
+        rules = policy.ingress if direction is Direction.INGRESS else policy.egress
+        if rules is None or not any(
+            _in_group(snapshot, group, subject) for group in policy.applied_to
+        ):
+            continue
+        admitting = tuple(
+            index
+            for index, rule in enumerate(rules)
+            if rule.peers is None or any(_is_party(snapshot, each, other) for each in rule.peers)
+            if rule.ports is None or any(_is_port(snapshot, each, flow) for each in rule.ports)
+        )
+        yield Opinion(f"RomanaPolicy {policy.name}", admitting)
+
+
+def _is_party(snapshot: Snapshot, party: PodGroup | IPBlock, address: Address) -> bool:
+    if isinstance(party, IPBlock):
+        return address in party.cidr and not any(address in each for each in party.exceptions)
+    pod = pod_at(snapshot, address)
+    return pod is not None and _in_group(snapshot, party, pod)
+
+
+def _in_group(snapshot: Snapshot, group: PodGroup, pod: Pod) -> bool:
+    """A pod's segment is the value of the first segment label that it has."""
+    segments = [pod.labels[each] for each in snapshot.segment_labels if each in pod.labels]
+    if group.segment and segments[:1] != [group.segment]:
+        return False
+    if group.namespace is not None:
+        in_namespace = pod.namespace == group.namespace
+    else:
+        in_namespace = _namespace_matches(snapshot, group.namespaces, pod.namespace)
+    return in_namespace and group.pods.matches(pod.labels)
 
 
 def _is_node_of(snapshot: Snapshot, address: Address, pod: Pod) -> bool:
@@ -154,16 +196,16 @@ def _is_peer(snapshot: Snapshot, policy: NetworkPolicy, peer: Peer, address: Add
         return False
     if peer.namespaces is None:
         return pod.namespace == policy.namespace
-    return _namespace_matches(snapshot, peer, pod.namespace)
+    return _namespace_matches(snapshot, peer.namespaces, pod.namespace)
 
 
-def _namespace_matches(snapshot: Snapshot, peer: PodPeer, name: str) -> bool:
+def _namespace_matches(snapshot: Snapshot, wanted: Selector, name: str) -> bool:
     """The empty selector matches every namespace. Any other needs labels to judge, and so a
     namespace that is known."""
-    if peer.namespaces is None or not peer.namespaces.requirements:
+    if not wanted.requirements:
         return True
     namespace = snapshot.namespaces.get(("", name))
-    return namespace is not None and peer.namespaces.matches(namespace.labels)
+    return namespace is not None and wanted.matches(namespace.labels)
 
 
 def _is_port(snapshot: Snapshot, match: PortMatch, flow: Flow) -> bool:

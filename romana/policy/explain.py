@@ -119,7 +119,7 @@ class _Case:
 
     def _isolating(self, pod: Pod, direction: Direction) -> Iterator[RomanaPolicy]:
         for policy in PolicyIndex(self._snapshot, (pod.namespace,)).selecting(pod):
-            translated = translate_direction(policy, direction)
+            translated = translate_direction(policy, direction, self._snapshot.segment_labels)
             if translated is not None:
                 yield translated
 

@@ -116,10 +116,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     rules: tuple[Rule, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """`peers` and `rules`; every peer is written `{"peer": "any"}`, as in 2016."""
-        peers = (
-            [{"peer": "any"}] if self.peers is None else [peer_json(each) for each in self.peers]
-        )
+        """`peers` and `rules`; every peer is written `{"peer": "any"}`, as in 2016. No peer is the
+        pod's own node, which is always admitted: `{"peer": "host"}`."""
+        if self.peers is None:
+            peers = [{"peer": "any"}]
+        else:
+            peers = [peer_json(each) for each in self.peers] or [{"peer": "host"}]
         return {"peers": peers, "rules": [rule.as_json() for rule in self.rules]}
 
 
@@ -163,12 +165,13 @@ class RomanaPolicy(msgspec.Struct, frozen=True, gc=False):
         return any(each.holds(pod, known) for each in self.applied_to)
 
     def as_json(self) -> dict[str, Any]:
-        """The policy as `romana policy show` prints it: plain values only."""
+        """The policy as `romana policy show` prints it, and as `spec` of a RomanaPolicy has it:
+        plain values only."""
         return {
             "name": self.name,
             "direction": self.direction.value,
             "applied_to": [each.as_json() for each in self.applied_to],
-            "entries": [each.as_json() for each in self.entries],
+            self.direction.value: [each.as_json() for each in self.entries],
             "origin": msgspec.to_builtins(self.origin),
         }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from romana.objects import NetworkPolicy, Operator, Pod, Snapshot
-from romana.policy.translate import Isolating, effective
+from romana.objects import NetworkPolicy, Operator, OperatorPolicy, Pod, Snapshot
+from romana.policy.model import PodSet
+from romana.policy.translate import Isolating, effective, targets
 
 
 class PolicyIndex:
@@ -29,6 +30,19 @@ class PolicyIndex:
         for policy in snapshot.policies.values():
             if policy.namespace in wanted:
                 self._add(effective(policy, snapshot.namespaces))
+        self._snapshot = snapshot
+        self._operators: defaultdict[str, list[tuple[OperatorPolicy, list[PodSet]]]] = defaultdict(
+            list
+        )
+        for _, each in sorted(snapshot.operator_policies.items()):
+            self._add_operator(each, wanted)
+
+    def _add_operator(self, policy: OperatorPolicy, wanted: Iterable[str]) -> None:
+        found = targets(policy, self._snapshot.segment_labels)
+        known = self._snapshot.namespaces
+        for name in wanted:
+            if here := [pods for pods in found if pods.holds_namespace(name, known)]:
+                self._operators[name].append((policy, here))
 
     def _add(self, policy: NetworkPolicy) -> None:
         for requirement in policy.pods.requirements:
@@ -40,8 +54,8 @@ class PolicyIndex:
         self._others[policy.namespace].append(policy)
 
     def selecting(self, pod: Pod) -> list[Isolating]:
-        """What isolates a pod: its namespace, then policies by name. The pod is not in its node's
-        network."""
+        """What isolates a pod: its namespace, then NetworkPolicies by name, then RomanaPolicies by
+        name. The pod is not in its node's network."""
         found = list(self._others.get(pod.namespace, ()))
         for key, value in pod.labels.items():
             found.extend(self._by_label.get((pod.namespace, key, value), ()))
@@ -51,5 +65,10 @@ class PolicyIndex:
             *sorted(
                 (policy for policy in found if policy.pods.matches(pod.labels)),
                 key=lambda policy: policy.key,
+            ),
+            *(
+                policy
+                for policy, sets in self._operators.get(pod.namespace, ())
+                if any(each.pods.matches(pod.labels) for each in sets)
             ),
         ]

@@ -2,7 +2,8 @@
 
 - NetworkPolicy of networking.k8s.io/v1, and of extensions/v1beta1, whose ingress is of account only
   where the namespace's annotation isolates;
-- that annotation, which isolates every pod of its namespace and admits nothing.
+- that annotation, which isolates every pod of its namespace and admits nothing;
+- RomanaPolicy, which is the same already, but for its segments.
 
 https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/
 """
@@ -14,15 +15,22 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from romana.objects import (
+    SEGMENT_LABELS,
     IPBlock,
     Key,
     Namespace,
     NetworkPolicy,
+    Operator,
+    OperatorPolicy,
+    OperatorRule,
     Peer,
     Pod,
+    PodGroup,
     PolicyRule,
     PortMatch,
     Protocol,
+    Requirement,
+    Selector,
     Snapshot,
 )
 from romana.policy.admission import Direction
@@ -37,7 +45,7 @@ from romana.policy.model import (
     Rule,
 )
 
-Isolating = NetworkPolicy | Namespace
+Isolating = NetworkPolicy | Namespace | OperatorPolicy
 """What can isolate pods."""
 
 
@@ -67,25 +75,36 @@ def translate_all(snapshot: Snapshot) -> Iterator[RomanaPolicy]:
         yield from translate(namespace)
     for _, policy in sorted(snapshot.policies.items()):
         yield from translate(effective(policy, snapshot.namespaces))
+    for _, each in sorted(snapshot.operator_policies.items()):
+        yield from translate(each, snapshot.segment_labels)
 
 
-def translate(policy: Isolating) -> tuple[RomanaPolicy, ...]:
+def translate(
+    policy: Isolating, segment_labels: tuple[str, ...] = SEGMENT_LABELS
+) -> tuple[RomanaPolicy, ...]:
     """The Romana policies of one object: ingress, egress, or both.
 
     Those of a NetworkPolicy are named `kube.NAMESPACE.NAME.DIRECTION` (a namespace has no dot in
-    its name, so no two policies share one), that of an annotation `namespace.NAME.ingress`.
+    its name, so no two policies share one), that of an annotation `namespace.NAME.ingress`, those
+    of a RomanaPolicy `romana.NAME.DIRECTION`.
     """
     return tuple(
         translated
         for direction in Direction
-        if (translated := translate_direction(policy, direction)) is not None
+        if (translated := translate_direction(policy, direction, segment_labels)) is not None
     )
 
 
-def translate_direction(policy: Isolating, direction: Direction) -> RomanaPolicy | None:
+def translate_direction(
+    policy: Isolating,
+    direction: Direction,
+    segment_labels: tuple[str, ...] = SEGMENT_LABELS,
+) -> RomanaPolicy | None:
     """The Romana policy of one direction; None where the object does not isolate it."""
     if isinstance(policy, Namespace):
         return _default_deny(policy) if direction is Direction.INGRESS else None
+    if isinstance(policy, OperatorPolicy):
+        return _of_operator(policy, direction, segment_labels)
     rules = policy.ingress if direction is Direction.INGRESS else policy.egress
     if rules is None:
         return None
@@ -108,6 +127,57 @@ def _default_deny(namespace: Namespace) -> RomanaPolicy | None:
         entries=(),
         origin=Origin(ANNOTATION, namespace.name, namespace.isolated_by),
     )
+
+
+def _of_operator(
+    policy: OperatorPolicy, direction: Direction, labels: tuple[str, ...]
+) -> RomanaPolicy | None:
+    rules = policy.ingress if direction is Direction.INGRESS else policy.egress
+    if rules is None:
+        return None
+    return RomanaPolicy(
+        name=f"romana.{policy.name}.{direction.value}",
+        direction=direction,
+        applied_to=targets(policy, labels),
+        entries=tuple(_operator_entry(rule, labels) for rule in rules),
+        origin=Origin("RomanaPolicy", "", policy.name, policy.uid),
+    )
+
+
+def targets(policy: OperatorPolicy, labels: tuple[str, ...]) -> tuple[PodSet, ...]:
+    """The pods that a RomanaPolicy isolates.
+
+    Args:
+        policy: in question.
+        labels: those that put a pod into a segment; the first that it has counts.
+    """
+    return tuple(pods for group in policy.applied_to for pods in _pod_sets(group, labels))
+
+
+def _operator_entry(rule: OperatorRule, labels: tuple[str, ...]) -> Entry:
+    rules = (Rule(),) if rule.ports is None else tuple(_rules(rule.ports))
+    if rule.peers is None:
+        return Entry(None, rules)
+    peers: list[PolicyPeer] = []
+    for peer in rule.peers:
+        peers += [peer] if isinstance(peer, IPBlock) else _pod_sets(peer, labels)
+    return Entry(tuple(peers), rules)
+
+
+def _pod_sets(group: PodGroup, labels: tuple[str, ...]) -> Iterator[PodSet]:
+    """The pods of a group. Those of a segment are one set for each label that may say so: the pods
+    that have it, with this value, and none of the labels before it."""
+    if not group.segment:
+        yield PodSet(group.pods, group.namespace, group.namespaces)
+        return
+    for index, label in enumerate(labels):
+        conditions = {
+            *group.pods.requirements,
+            Requirement(label, Operator.IN, (group.segment,)),
+            *(Requirement(each, Operator.DOES_NOT_EXIST) for each in labels[:index]),
+        }
+        ordered = sorted(conditions, key=lambda each: (each.key, each.operator, each.values))
+        yield PodSet(Selector(tuple(ordered)), group.namespace, group.namespaces)
 
 
 def _entry(namespace: str, rule: PolicyRule) -> Entry:

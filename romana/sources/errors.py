@@ -6,7 +6,7 @@ SourceError        root
 
 from __future__ import annotations
 
-from romana.objects import Key, Namespace, NetworkPolicy
+from romana.objects import Key, Namespace, NetworkPolicy, OperatorPolicy
 
 
 class SourceError(Exception):
@@ -31,7 +31,7 @@ class InvalidObject(SourceError):
         name: str,
         field: str,
         reason: str,
-        closed: NetworkPolicy | Namespace | None = None,
+        closed: NetworkPolicy | Namespace | OperatorPolicy | None = None,
     ) -> None:
         where = f" {field}:" if field else ""
         super().__init__(f"{kind} {name}:{where} {reason}")

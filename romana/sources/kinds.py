@@ -15,6 +15,11 @@ from romana.sources.beta import WireBetaPolicy, beta_policy_from, beta_policy_of
 from romana.sources.errors import InvalidObject, SourceError
 from romana.sources.fields import Metadata
 from romana.sources.policies import WirePolicy, policy_of
+from romana.sources.romana_policies import (
+    WireRomanaPolicy,
+    romana_policy_from,
+    romana_policy_of,
+)
 
 _Item = TypeVar("_Item")
 
@@ -104,7 +109,7 @@ def _kind(
     return Kind(
         name=name,
         api_version=api_version,
-        plural="networkpolicies" if name == "NetworkPolicy" else f"{name.lower()}s",
+        plural=f"{name.lower()}s".replace("policys", "policies"),
         field=field,
         namespaced=namespaced,
         read=read,
@@ -138,6 +143,14 @@ BETA_POLICY = _kind(
 )
 """Kubernetes 1.3-1.15. Both kinds fill the same mapping: a server of both keeps each policy once
 and shows it as either."""
+ROMANA_POLICY = _kind(
+    "RomanaPolicy",
+    "operator_policies",
+    WireRomanaPolicy,
+    romana_policy_from,
+    romana_policy_of,
+    api_version="romana.io/v1",
+)
 NODE = _kind("Node", "nodes", wire.WireNode, wire.node_from, wire.node_of)
 BLOCK = _kind(
     "AddressBlock",
@@ -147,7 +160,7 @@ BLOCK = _kind(
     wire.block_of,
     api_version="romana.io/v1",
 )
-KINDS = (NAMESPACE, NODE, BLOCK, POLICY, POD)
+KINDS = (NAMESPACE, NODE, BLOCK, POLICY, ROMANA_POLICY, POD)
 """In the order in which they are asked for: pods, the most numerous, last."""
 
 OLDER: Mapping[str, Kind] = {POLICY.name: BETA_POLICY}

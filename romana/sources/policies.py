@@ -107,7 +107,7 @@ class WirePolicy(msgspec.Struct):
     spec: WirePolicySpec
 
 
-class _Fault(Exception):
+class FieldFault(Exception):
     """Something is wrong in a field; the caller knows whose."""
 
     def __init__(self, field: str, reason: str) -> None:
@@ -120,13 +120,15 @@ def _requirement(field: str, wire: WireRequirement) -> Requirement:
     values = tuple(sorted(sys.intern(value) for value in wire.values or ()))
     takes_values = wire.operator in (Operator.IN, Operator.NOT_IN)
     if takes_values and not values:
-        raise _Fault(f"{field}.values", f"operator {wire.operator.value} needs at least one value")
+        raise FieldFault(
+            f"{field}.values", f"operator {wire.operator.value} needs at least one value"
+        )
     if values and not takes_values:
-        raise _Fault(f"{field}.values", f"operator {wire.operator.value} takes no values")
+        raise FieldFault(f"{field}.values", f"operator {wire.operator.value} takes no values")
     return Requirement(sys.intern(wire.key), wire.operator, values)
 
 
-def _selector(field: str, wire: WireSelector) -> Selector:
+def read_selector(field: str, wire: WireSelector) -> Selector:
     """Conditions in an order of their own, so that selectors written differently are equal when
     they mean the same."""
     found = {
@@ -142,10 +144,10 @@ def _prefix(field: str, text: str) -> Network:
     try:
         return ip_network(text, strict=False)
     except ValueError as error:
-        raise _Fault(field, f"`{text}` is not a prefix") from error
+        raise FieldFault(field, f"`{text}` is not a prefix") from error
 
 
-def _ip_block(field: str, wire: WireIPBlock) -> IPBlock:
+def read_ip_block(field: str, wire: WireIPBlock) -> IPBlock:
     cidr = _prefix(f"{field}.cidr", wire.cidr)
     exceptions = tuple(
         _prefix(f"{field}.except[{index}]", text)
@@ -154,7 +156,7 @@ def _ip_block(field: str, wire: WireIPBlock) -> IPBlock:
     for index, each in enumerate(exceptions):
         inside = each.version == cidr.version and each.subnet_of(cidr)  # type: ignore[arg-type]
         if not inside:
-            raise _Fault(f"{field}.except[{index}]", f"{each} is not within {cidr}")
+            raise FieldFault(f"{field}.except[{index}]", f"{each} is not within {cidr}")
     return IPBlock(cidr, exceptions)
 
 
@@ -162,32 +164,34 @@ def _peer(field: str, wire: WirePeer) -> Peer:
     selects = wire.podSelector is not None or wire.namespaceSelector is not None
     if wire.ipBlock is not None:
         if selects:
-            raise _Fault(f"{field}.ipBlock", "must stand alone, without selectors")
-        return _ip_block(f"{field}.ipBlock", wire.ipBlock)
+            raise FieldFault(f"{field}.ipBlock", "must stand alone, without selectors")
+        return read_ip_block(f"{field}.ipBlock", wire.ipBlock)
     if not selects:
-        raise _Fault(field, "must have one of podSelector, namespaceSelector or ipBlock")
+        raise FieldFault(field, "must have one of podSelector, namespaceSelector or ipBlock")
     pods, namespaces = wire.podSelector, wire.namespaceSelector
     return PodPeer(
-        pods=Selector() if pods is None else _selector(f"{field}.podSelector", pods),
+        pods=Selector() if pods is None else read_selector(f"{field}.podSelector", pods),
         namespaces=None
         if namespaces is None
-        else _selector(f"{field}.namespaceSelector", namespaces),
+        else read_selector(f"{field}.namespaceSelector", namespaces),
     )
 
 
 def _port(field: str, wire: WirePolicyPort) -> PortMatch:
     port, end = wire.port, wire.endPort
     if isinstance(port, int) and not 1 <= port <= MAX_PORT:
-        raise _Fault(f"{field}.port", f"{port} is not between 1 and {MAX_PORT}")
+        raise FieldFault(f"{field}.port", f"{port} is not between 1 and {MAX_PORT}")
     if isinstance(port, str):
         if not any(letter.isalpha() for letter in port):
-            raise _Fault(f"{field}.port", f"`{port}` is text; a number is written without quotes")
+            raise FieldFault(
+                f"{field}.port", f"`{port}` is text; a number is written without quotes"
+            )
         port = sys.intern(port)
     if end is not None:
         if not isinstance(port, int):
-            raise _Fault(f"{field}.endPort", "needs a number as `port`")
+            raise FieldFault(f"{field}.endPort", "needs a number as `port`")
         if not port <= end <= MAX_PORT:
-            raise _Fault(f"{field}.endPort", f"{end} is not between {port} and {MAX_PORT}")
+            raise FieldFault(f"{field}.endPort", f"{end} is not between {port} and {MAX_PORT}")
     return PortMatch(wire.protocol or Protocol.TCP, port, end)
 
 
@@ -226,11 +230,11 @@ def policy_of(wire: WirePolicy) -> NetworkPolicy:
             name=name,
             uid=metadata.uid,
             generation=metadata.generation,
-            pods=_selector("spec.podSelector", spec.podSelector or WireSelector()),
+            pods=read_selector("spec.podSelector", spec.podSelector or WireSelector()),
             ingress=_rules("spec.ingress", "from", spec.ingress) if "Ingress" in types else None,
             egress=_rules("spec.egress", "to", spec.egress) if "Egress" in types else None,
         )
-    except _Fault as fault:
+    except FieldFault as fault:
         raise InvalidObject(
             "NetworkPolicy", f"{namespace}/{name}", fault.field, fault.reason
         ) from fault

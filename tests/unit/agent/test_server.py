@@ -94,7 +94,7 @@ POLICY = {
     "name": "kube.n.p.ingress",
     "direction": "ingress",
     "applied_to": [],
-    "entries": [{"peers": [], "rules": []}],
+    "ingress": [{"peers": [], "rules": []}],
     "origin": {},
     "pods_here": ["n/a"],
 }

@@ -14,13 +14,17 @@ from msgspec import structs
 
 from romana.objects import (
     DEFAULT_DENY_ANNOTATION,
+    SEGMENT_LABELS,
     ContainerPort,
     IPBlock,
     Namespace,
     NetworkPolicy,
     Node,
     Operator,
+    OperatorPolicy,
+    OperatorRule,
     Pod,
+    PodGroup,
     PodPeer,
     PolicyRule,
     PortMatch,
@@ -36,7 +40,7 @@ from romana.policy.explain import explain
 from romana.policy.judge import Judge
 
 NAMESPACES = ("x", "y", "unlisted")
-KEYS, VALUES = ("app", "tier"), ("a", "b")
+KEYS, VALUES = ("app", "tier", *SEGMENT_LABELS), ("a", "b")
 PORT_NAMES = ("web", "dns")
 PORTS = (79, 80, 81, 82)
 V4, V6 = ip_network("10.0.0.0/28"), ip_network("fd00::/124")
@@ -89,6 +93,19 @@ rules = st.builds(
     st.one_of(st.none(), st.lists(st.one_of(pod_peers, blocks()), max_size=3).map(tuple)),
     st.one_of(st.none(), st.lists(ports(), max_size=3).map(tuple)),
 )
+groups = st.builds(
+    PodGroup,
+    selectors,
+    st.one_of(st.none(), st.sampled_from(NAMESPACES)),
+    selectors,
+    st.sampled_from(("", *VALUES)),
+)
+operator_rules = st.builds(
+    OperatorRule,
+    st.one_of(st.none(), st.lists(st.one_of(groups, blocks()), max_size=3).map(tuple)),
+    st.one_of(st.none(), st.lists(ports(), max_size=3).map(tuple)),
+)
+operator_rule_lists = st.one_of(st.none(), st.lists(operator_rules, max_size=2).map(tuple))
 rule_lists = st.one_of(st.none(), st.lists(rules, max_size=3).map(tuple))
 
 
@@ -128,10 +145,21 @@ def snapshots(draw):
         )
         for number in range(draw(st.integers(1, 5)))
     ]
+    operators = [
+        OperatorPolicy(
+            name=f"romana{number}",
+            applied_to=tuple(draw(st.lists(groups, min_size=1, max_size=2))),
+            ingress=draw(operator_rule_lists),
+            egress=draw(operator_rule_lists),
+        )
+        for number in range(draw(st.integers(0, 2)))
+    ]
     return Snapshot(
         namespaces={each.key: each for each in namespaces},
         pods={each.key: each for each in pods},
         policies={each.key: each for each in policies},
+        operator_policies={each.key: each for each in operators},
+        segment_labels=draw(st.permutations(SEGMENT_LABELS).map(tuple)),
         nodes={NODE.key: NODE},
     )
 
@@ -260,7 +288,7 @@ def test_order_of_objects_and_rules_does_not_matter(snapshot, random):
         return tuple(random.sample(values, len(values)))
 
     def reordered_rule(rule):
-        return PolicyRule(
+        return type(rule)(
             None if rule.peers is None else shuffled(rule.peers),
             None if rule.ports is None else shuffled(rule.ports),
         )
@@ -268,18 +296,24 @@ def test_order_of_objects_and_rules_does_not_matter(snapshot, random):
     def reordered(policy):
         return structs.replace(
             policy,
-            pods=Selector(shuffled(policy.pods.requirements)),
             ingress=policy.ingress and shuffled(tuple(map(reordered_rule, policy.ingress))),
             egress=policy.egress and shuffled(tuple(map(reordered_rule, policy.egress))),
         )
 
-    other = Snapshot(
-        namespaces=snapshot.namespaces,
+    def reordered_all(policies):
+        return {key: reordered(policy) for key, policy in shuffled(tuple(policies.items()))}
+
+    other = structs.replace(
+        snapshot,
         pods=dict(shuffled(tuple(snapshot.pods.items()))),
         policies={
-            key: reordered(policy) for key, policy in shuffled(tuple(snapshot.policies.items()))
+            key: structs.replace(policy, pods=Selector(shuffled(policy.pods.requirements)))
+            for key, policy in reordered_all(snapshot.policies).items()
         },
-        nodes=snapshot.nodes,
+        operator_policies={
+            key: structs.replace(policy, applied_to=shuffled(policy.applied_to))
+            for key, policy in reordered_all(snapshot.operator_policies).items()
+        },
     )
     endpoints = endpoints_of(snapshot)
     assert compile_admission(other, shuffled(endpoints)) == compile_admission(snapshot, endpoints)

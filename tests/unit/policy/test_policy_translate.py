@@ -102,7 +102,7 @@ def test_as_operators_see_it():
         "name": "kube.x.pol1.ingress",
         "direction": "ingress",
         "applied_to": [{"namespace": "x", "pods": {"matchLabels": {"role": "backend"}}}],
-        "entries": [
+        "ingress": [
             {
                 "peers": [
                     {"namespace": "x", "pods": {"matchLabels": {"role": "frontend"}}},
@@ -114,7 +114,7 @@ def test_as_operators_see_it():
         "origin": {"kind": "NetworkPolicy", "namespace": "x", "name": "pol1", "uid": "u1"},
     }
     assert egress["direction"] == Direction.EGRESS.value
-    assert egress["entries"] == [{"peers": [{"peer": "any"}], "rules": [{"protocol": "any"}]}]
+    assert egress["egress"] == [{"peers": [{"peer": "any"}], "rules": [{"protocol": "any"}]}]
     assert json.loads(json.dumps(ingress)) == ingress
 
 
