@@ -1,0 +1,165 @@
+"""A cluster made up by numbers, in the manner of kube-burner's network-policy workload: every
+namespace has the same number of pods and of policies; each policy selects the pods of one app, and
+admits pods of some apps in some namespaces, and some prefixes, on some ports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Address, ip_address, ip_network
+from random import Random
+
+from romana.objects import (
+    AddressBlock,
+    ContainerPort,
+    IPBlock,
+    Namespace,
+    NetworkPolicy,
+    Node,
+    Operator,
+    Peer,
+    Pod,
+    PodPeer,
+    PolicyRule,
+    PortMatch,
+    Requirement,
+    Selector,
+)
+
+APPS = 10
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+FIRST_POD = int(ip_address("10.112.0.0"))
+FIRST_NODE = int(ip_address("198.18.0.11"))
+BLOCK = 128
+WEB = (ContainerPort("web", 8080),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How large the cluster is.
+
+    Args:
+        pods: in the whole cluster.
+        policies: likewise.
+        namespaces: that share them.
+        nodes: that share the pods.
+        local: pods of this host, of as many namespaces as there are.
+        peer_namespaces: that one policy admits pods of.
+        peer_apps: whose pods it admits there.
+        ports: on which.
+        cidrs: prefixes that it admits besides.
+    """
+
+    pods: int = 10_000
+    policies: int = 5_000
+    namespaces: int = 100
+    nodes: int = 100
+    local: int = 100
+    peer_namespaces: int = 2
+    peer_apps: int = 1
+    ports: int = 2
+    cidrs: int = 1
+
+    @classmethod
+    def defaults(cls) -> dict[str, int]:
+        """What it is unless told otherwise."""
+        return asdict(cls())
+
+
+class Cluster:
+    """The objects of a shape. The same shape makes the same objects."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self._random = Random(1)
+        self._labels = [{"app": f"app-{app}", "tier": f"tier-{app % 3}"} for app in range(APPS)]
+        self._node_names = [f"node-{number}" for number in range(shape.nodes)]
+
+    def namespaces(self) -> list[Namespace]:
+        """All of them."""
+        names = map(namespace, range(self.shape.namespaces))
+        return [
+            Namespace(name, {NAMESPACE_LABEL: name, "team": f"team-{number % 10}"})
+            for number, name in enumerate(names)
+        ]
+
+    def nodes(self) -> list[Node]:
+        """All of them; the first is this host."""
+        return [
+            Node(name, (IPv4Address(FIRST_NODE + number),))
+            for number, name in enumerate(self._node_names)
+        ]
+
+    def blocks(self) -> list[AddressBlock]:
+        """As many as the pods need, handed out in turn."""
+        count = -(-self.shape.pods * 2 // BLOCK)
+        return [
+            AddressBlock(
+                ip_network((FIRST_POD + number * BLOCK, 25)),
+                self._node_names[number % self.shape.nodes],
+            )
+            for number in range(count)
+        ]
+
+    def pods(self) -> list[Pod]:
+        """All of them; the first `local` ones are this host's."""
+        return [self.pod(number) for number in range(self.shape.pods)]
+
+    def pod(self, number: int, app: int | None = None) -> Pod:
+        """One pod; those beyond the shape's are new."""
+        local = number < self.shape.local
+        others = max(1, self.shape.nodes - 1)
+        return Pod(
+            namespace=namespace(number % self.shape.namespaces),
+            name=f"pod-{number}",
+            labels=self._labels[(self.app(number) if app is None else app) % APPS],
+            addresses=(IPv4Address(FIRST_POD + number),),
+            node=self._node_names[0 if local else 1 + number % others],
+            ports=WEB,
+        )
+
+    def app(self, number: int) -> int:
+        """Which app a pod is of."""
+        return (number if number < self.shape.local else number // self.shape.namespaces) % APPS
+
+    def policies(self) -> list[NetworkPolicy]:
+        """All of them."""
+        return [self.policy(number) for number in range(self.shape.policies)]
+
+    def policy(self, number: int, app: int | None = None) -> NetworkPolicy:
+        """One policy; those beyond the shape's are new. Of each four, two isolate ingress, one
+        egress, one both."""
+        spread = number // self.shape.namespaces if app is None else app
+        rules = (PolicyRule(tuple(self._peers()), tuple(self._ports())),)
+        return NetworkPolicy(
+            namespace=namespace(number % self.shape.namespaces),
+            name=f"policy-{number}",
+            pods=one_of("app", f"app-{spread % APPS}"),
+            ingress=rules if number % 4 != 2 else None,
+            egress=rules if number % 4 >= 2 else None,
+        )
+
+    def _peers(self) -> Iterator[Peer]:
+        chosen = self._random.sample(range(self.shape.namespaces), self.shape.peer_namespaces)
+        apps = self._random.sample(range(APPS), self.shape.peer_apps)
+        yield PodPeer(
+            one_of("app", *(f"app-{each}" for each in apps)),
+            one_of(NAMESPACE_LABEL, *map(namespace, chosen)),
+        )
+        for _ in range(self.shape.cidrs):
+            prefix = self._random.randrange(2**16)
+            yield IPBlock(ip_network((int(ip_address("172.16.0.0")) + prefix * 16, 28)))
+
+    def _ports(self) -> Iterator[PortMatch]:
+        for _ in range(self.shape.ports):
+            yield PortMatch(port=self._random.choice((80, 443, 5432, 6379, 8080, 9090)))
+
+
+def namespace(number: int) -> str:
+    """The name of a namespace."""
+    return f"ns-{number}"
+
+
+def one_of(key: str, *values: str) -> Selector:
+    """What has one of the values as its label."""
+    return Selector((Requirement(key, Operator.IN, values),))
