@@ -36,6 +36,9 @@ from installer.hosts.session import CHUNK, Line, Output, Sent, pack
 from installer.resources.base import Payload
 
 KEEPALIVE_S = 15
+SILENT_S = 30
+"""A host that has not even acknowledged a packet for so long is gone. Left alone, the kernel tries
+for a quarter of an hour."""
 PREPARE = (
     "export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"
 )
@@ -193,6 +196,7 @@ def _socket(host: Host, timeout_s: float) -> socket.socket:
     else:
         sock = socket.create_connection((str(host.address), host.ssh.port), timeout_s)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)
     return sock
 
 
