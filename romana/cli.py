@@ -6,12 +6,15 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from romana.agent import client
 from romana.version import VERSION
+
+if TYPE_CHECKING:
+    from romana.dataplane.backends import BackendName
 
 SOCKET = "/run/romana/agent.sock"
 LIMIT_S = 30
@@ -236,12 +239,15 @@ def explain(
 @main.command(epilog="Example: romana conformance networkpolicy-v1.json.gz --only ipBlock")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--backend", default="nftables", show_default=True, type=click.Choice(("nftables",), False)
+    "--backend",
+    default="nftables",
+    show_default=True,
+    type=click.Choice(("nftables", "iptables", "iptables-legacy", "iptables-nft"), False),
 )
 @click.option("--only", default="", help="Cases with this text in their name, or with this tag.")
 @click.option("--hosts", default=2, show_default=True, type=click.IntRange(1, 3))
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def conformance(file: Path, backend: str, only: str, hosts: int, as_json: bool) -> None:
+def conformance(file: Path, backend: BackendName, only: str, hosts: int, as_json: bool) -> None:
     """Prove this machine's kernel: make hosts and pods, enforce the cases of FILE, probe every
     cell."""
     from romana.conformance.command import conformance as prove

@@ -14,6 +14,7 @@ import msgspec
 import yaml
 
 from romana.agent.errors import ConfigError
+from romana.dataplane.backends import BackendName
 from romana.ipam.layout import Layout, LayoutError
 from romana.objects import SEGMENT_LABELS, Address, Network
 from romana.sources.api import ApiAddress
@@ -80,6 +81,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         masquerade: whether pods reach what is outside under the host's address.
         no_masquerade: prefixes that pods reach under their own address, besides pods and nodes.
         mtu: of pods' interfaces; `auto` is the uplink's.
+        backend: what enforces policies in the kernel: `nftables`, `iptables` (with ipset; of the
+            kind that the host uses, or `iptables-legacy` or `iptables-nft`), or `auto`, which is
+            nftables where it works.
         node_address: this host's own addresses; by default those of its Node object.
         socket: where the plugin and the `romana` command reach the agent.
         metrics: address and port of metrics and health; `off` for none.
@@ -95,6 +99,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     masquerade: bool = True
     no_masquerade: tuple[str, ...] = ()
     mtu: int | Literal["auto"] = "auto"
+    backend: BackendName = "auto"
     node_address: str | tuple[str, ...] = ()
     socket: str = "/run/romana/agent.sock"
     metrics: str = "127.0.0.1:9607"

@@ -15,7 +15,6 @@ from romana.dataplane.netlink import (
     RulesetChanged,
 )
 from romana.dataplane.routes import PROTOCOL
-from romana.dataplane.ruleset import TABLE
 
 SETTLE_S = 0.1
 """Our own changes are told too, perhaps before we know ourselves that they were made."""
@@ -28,7 +27,7 @@ async def watch_tables(kernel: Kernel, audit: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
 
     def settle() -> None:
-        foreign = [each for each in changes if not kernel.backend.own(each)]
+        foreign = [each for each in changes if not kernel.enforcement.own(each)]
         changes.clear()
         for each in foreign:
             kernel.repairs.suspect(each)
@@ -39,7 +38,7 @@ async def watch_tables(kernel: Kernel, audit: Callable[[], None]) -> None:
         async for each in listener.notifications():
             if isinstance(each, Overflowed):
                 audit()
-            elif isinstance(each, RulesetChanged) and TABLE in each.tables:
+            elif isinstance(each, RulesetChanged) and each.tables & kernel.enforcement.watched:
                 if not changes:
                     loop.call_later(SETTLE_S, settle)
                 changes.append(each)

@@ -15,11 +15,11 @@ from romana.agent.repairs import Repairs
 from romana.agent.surroundings import Surroundings, look_around
 from romana.agent.turns import Turns
 from romana.dataplane import links
-from romana.dataplane.backend import Backend
+from romana.dataplane.backends import Enforcement
 from romana.dataplane.errors import DataplaneError, RouteError
 from romana.dataplane.link_check import check
 from romana.dataplane.links import PodLink
-from romana.dataplane.nftables import Renderer, Settings
+from romana.dataplane.nftables import Settings
 from romana.dataplane.routes import (
     Route,
     apply_routes,
@@ -28,7 +28,6 @@ from romana.dataplane.routes import (
     route_changes,
     wanted_routes,
 )
-from romana.dataplane.ruleset import Ruleset
 from romana.ipam.leases import Lease
 from romana.objects import Address, Snapshot
 from romana.policy.admission import Admission, Endpoint
@@ -53,21 +52,19 @@ class Kernel:
 
     def __init__(self, config: Config, metrics: Metrics) -> None:
         self._config = config
-        self._backend = Backend()
         self._settings = Settings()
-        self._renderer = Renderer(self._settings)
-        self._ruleset: Ruleset | None = None
         self._routes: frozenset[Route] | None = None
         self._around: Surroundings | None = None
         self._node: tuple[Address, ...] = config.node_addresses
         self._turns = Turns()
+        self.enforcement = Enforcement(config.backend)
         self.connections = Connections(metrics)
         self.repairs = Repairs(metrics)
 
     @property
-    def backend(self) -> Backend:
-        """The table's backend."""
-        return self._backend
+    def addresses(self) -> frozenset[Address]:
+        """This host's own addresses, as they were last seen."""
+        return frozenset(self._around.addresses if self._around else ())
 
     @property
     def destinations(self) -> frozenset[str]:
@@ -77,6 +74,7 @@ class Kernel:
     def configure(self, config: Config) -> None:
         """Take a new configuration; the next round of the reconciler writes it."""
         self._config = config
+        self.enforcement.choice = config.backend
 
     async def enforce(
         self,
@@ -105,11 +103,10 @@ class Kernel:
             self._around = await look_around()
         self._node = self._config.node_addresses or _addresses(snapshot, self._config.name)
         self._configure(snapshot)
-        self._ruleset = self._renderer.render(admission)
-        await self._backend.apply(self._ruleset)
+        await self.enforcement.apply(admission)
         self.connections.changed(admission, self._around.addresses)
         if audit:
-            await self._repair(self._ruleset)
+            await self._repair()
         return await self._route(snapshot, endpoints, audit=audit)
 
     async def attach(self, lease: Lease, name: str) -> PodLink:
@@ -181,7 +178,7 @@ class Kernel:
         Raises:
             DataplaneError: they cannot be read.
         """
-        return await self._backend.counters()
+        return await self.enforcement.counters()
 
     def has_interface(self, name: str) -> bool:
         """Whether this host has an interface."""
@@ -219,14 +216,14 @@ class Kernel:
             masquerade=self._config.masquerade,
         )
         if settings != self._settings:
-            self._settings, self._renderer = settings, Renderer(settings)
+            self._settings = self.enforcement.settings = settings
             _forward({cidr.version for cidr in settings.pod_networks})
 
-    async def _repair(self, wanted: Ruleset) -> None:
-        differences = await self._backend.drift(wanted)
+    async def _repair(self) -> None:
+        differences = await self.enforcement.drift()
         if differences:
             self.repairs.policies(differences)
-            await self._backend.replace(wanted)
+            await self.enforcement.repair()
 
     async def _route(
         self, snapshot: Snapshot, endpoints: Sequence[Endpoint], *, audit: bool

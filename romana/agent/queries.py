@@ -65,6 +65,7 @@ class Queries:
                 f"IPv{version}": self._leases.free_count(self._blocks.own(), version)
                 for version in self._blocks.versions
             },
+            "backend": self._kernel.enforcement.title,
             "repairs": self._kernel.repairs.as_json(),
             "policies_refused": [str(error) for error in self._store.refused_policies],
             "problems": [str(problem) for problem in self._store.problems],

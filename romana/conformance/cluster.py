@@ -22,6 +22,7 @@ from romana.agent.client import NoAnswer, ask
 from romana.cni import plugin
 from romana.conformance.cases import ConformanceError, PodState
 from romana.conformance.placement import Placement
+from romana.dataplane.backends import BackendName
 from romana.lab.namespaces import UPLINK, Lab, Namespace
 from romana.lab.naming import HOSTS
 
@@ -74,6 +75,7 @@ class Cluster:
         nodes: the hosts with their addresses.
         manifests: the directory that all agents follow.
         work: an empty directory for the agents' state.
+        backend: the agents' data plane.
     """
 
     def __init__(
@@ -84,12 +86,14 @@ class Cluster:
         *,
         manifests: Path,
         work: Path,
+        backend: BackendName = "nftables",
     ) -> None:
         self._lab = lab
         self._placement = placement
         self._nodes = nodes
         self._manifests = manifests
         self._work = work
+        self._backend = backend
         self._threads = ThreadPoolExecutor(max_workers=8)
         self._count = 0
         self._pods: dict[str, tuple[Namespace, PodState]] = {}
@@ -205,6 +209,7 @@ class Cluster:
         config = {
             "node": name,
             "source": f"files:{self._manifests}",
+            "backend": self._backend,
             "pods": {"cidrs": [str(block) for block in self._placement.blocks]},
             "socket": str(directory / "agent.sock"),
             "state": str(directory / "state"),

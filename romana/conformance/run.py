@@ -16,6 +16,7 @@ from romana.conformance.manifests import Manifests, cluster_manifests, step_mani
 from romana.conformance.placement import Placement, place
 from romana.conformance.prober import Prober
 from romana.conformance.report import Report, Wrong
+from romana.dataplane.backends import BackendName
 from romana.lab.namespaces import Lab
 from romana.lab.probes import Outcome
 
@@ -40,7 +41,7 @@ class Setting:
 
     prefix: str = PREFIX
     hosts: int = 2
-    backend: str = "nftables"
+    backend: BackendName = "nftables"
 
 
 def run(cases: Sequence[Case], setting: Setting, progress: Progress) -> Report:
@@ -64,7 +65,9 @@ def run(cases: Sequence[Case], setting: Setting, progress: Progress) -> Report:
         directory = ManifestDirectory(manifests)
         fixed = cluster_manifests(placement, nodes)
         directory.apply(fixed)
-        cluster = Cluster(lab, placement, nodes, manifests=manifests, work=Path(work))
+        cluster = Cluster(
+            lab, placement, nodes, manifests=manifests, work=Path(work), backend=setting.backend
+        )
         try:
             cluster.start()
             with Prober() as prober, ThreadPoolExecutor(2) as threads:

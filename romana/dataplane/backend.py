@@ -40,6 +40,11 @@ class Backend:
         self._printed: tuple[Ruleset, Listing] | None = None
         self._sound: tuple[bytes, Ruleset] | None = None
 
+    @property
+    def watched(self) -> frozenset[str]:
+        """The tables of nftables whose changes, as the kernel tells them, concern us."""
+        return frozenset((TABLE,))
+
     async def apply(self, wanted: Ruleset) -> bool:
         """Make the kernel hold a table, as a difference to the one that was committed last; the
         first time, and whenever that fails, by replacing it as a whole. Either is one transaction.

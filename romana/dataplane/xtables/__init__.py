@@ -5,8 +5,8 @@ backend = Backend(await choose())                      # legacy or nft, as the h
 await backend.apply(renderer.render(admission))        # and so on, as `nftables`' Backend
 """
 
-from romana.dataplane.xtables.backend import Backend
+from romana.dataplane.xtables.backend import Backend, left_over
 from romana.dataplane.xtables.tables import Renderer, Tables
 from romana.dataplane.xtables.variant import Variant, choose, variants
 
-__all__ = ["Backend", "Renderer", "Tables", "Variant", "choose", "variants"]
+__all__ = ["Backend", "Renderer", "Tables", "Variant", "choose", "left_over", "variants"]

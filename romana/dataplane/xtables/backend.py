@@ -17,12 +17,21 @@ from romana.dataplane.xtables.programs import Chains
 from romana.dataplane.xtables.sets import SetKey, set_name, set_serial
 from romana.dataplane.xtables.tables import EMPTY, MANGLE, NAT, Tables
 from romana.dataplane.xtables.tools import Tools
-from romana.dataplane.xtables.variant import Variant, families
+from romana.dataplane.xtables.variant import Variant, families, in_use
 
 ATTEMPTS = 3
 PAUSE_S = 0.2
 
 log = logging.getLogger(__name__)
+
+
+async def left_over(variant: Variant) -> bool:
+    """Whether a variant has chains of ours.
+
+    Raises:
+        RulesetError: its tables cannot be read.
+    """
+    return in_use(variant) and await Backend(variant).read_back() is not None
 
 
 class Backend:
@@ -104,7 +113,7 @@ class Backend:
         """
         async with self._turn:
             found = await self._read()
-            return found if found.sets or found.strays or any(found.chains.values()) else None
+            return found if any(found.chains.values()) else None
 
     async def drift(self, wanted: Tables) -> tuple[Difference, ...]:
         """What differs in the kernel from tables; nothing where all is well. Elements are compared

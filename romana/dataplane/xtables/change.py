@@ -72,14 +72,14 @@ class Change:
     Args:
         sets: lines for `ipset restore`.
         rules: text for the `iptables-restore` of each family.
-        swept: lines for `ipset restore`, once no rule looks up what they destroy.
+        swept: names of sets to destroy, once no rule looks them up.
         undone: lines that take back `sets`, as long as the rules are those of before.
         result: what the kernel holds then.
     """
 
     sets: tuple[str, ...] = ()
     rules: Mapping[int, str] = field(default_factory=dict)
-    swept: tuple[str, ...] = ()
+    swept: frozenset[str] = frozenset()
     undone: tuple[str, ...] = ()
     result: Placed
 
@@ -102,7 +102,7 @@ def difference(old: Placed, new: Tables, naming: Naming) -> Change:
         else:
             sets.edit(key, old.names[key], before, wanted)
     kept = set(sets.names.values())
-    swept = tuple(destruction(name for name in old.names.values() if name not in kept))
+    swept = frozenset(old.names.values()) - kept
     result = Placed(tables=new, names=sets.names)
     rules = dict(_rule_changes(old, result))
     return Change(
@@ -138,7 +138,7 @@ def replacement(
     return Change(
         sets=tuple(changes.created),
         rules=rules,
-        swept=tuple(destruction(sorted(sets))),
+        swept=sets,
         undone=tuple(changes.dropped),
         result=result,
     )

@@ -127,6 +127,18 @@ def parse_sets(output: str) -> dict[str, IpSet]:
     }
 
 
+def parse_held(output: str) -> frozenset[str]:
+    """Read the output of `ipset list -terse`: the names of sets that rules look up."""
+    held, name = set(), ""
+    for line in output.splitlines():
+        key, _, value = line.partition(": ")
+        if key == "Name":
+            name = value
+        elif key == "References" and value != "0":
+            held.add(name)
+    return frozenset(held)
+
+
 def _base36(number: int) -> str:
     text = ""
     while number:

@@ -12,15 +12,22 @@ from romana.dataplane.errors import CommandError
 from romana.dataplane.xtables.change import Found, replacement
 from romana.dataplane.xtables.listing import TableListing, parse_counters, parse_save
 from romana.dataplane.xtables.programs import Chains
-from romana.dataplane.xtables.sets import PREFIX, IpSet, SetKey, parse_sets, set_name
+from romana.dataplane.xtables.sets import (
+    PREFIX,
+    IpSet,
+    SetKey,
+    destruction,
+    parse_held,
+    parse_sets,
+    set_name,
+)
 from romana.dataplane.xtables.tables import COUNTERS, HOOKS, MANGLE, NAT, POSTROUTING, Tables
 from romana.dataplane.xtables.variant import Variant
 
 COMMIT_TIMEOUT_S = 60.0
-SWEEP_LIMIT_S = 5.0
-SWEEP_PAUSE_S = 0.05
+SWEEP_LIMIT_S = 1.0
+SWEEP_PAUSE_S = 0.02
 PROMPT = "ipset> "
-IN_USE = "in use by a kernel component"
 ABSENT = (1, 3)
 """Exit codes of iptables where a chain is not there, or the kernel has no such table."""
 PRINTING = 'printf "%s\\n" "$@" | ipset restore && {restore} && {save}'
@@ -71,8 +78,7 @@ class Tools:
         wanted = "".join(f"save {each}\n" for each in sorted(names))
         if not wanted:
             return {}
-        output = await run("ipset", "-", text=f"{wanted}quit\n")
-        return await asyncio.to_thread(parse_sets, output.replace(PROMPT, ""))
+        return await asyncio.to_thread(parse_sets, await self._ask_ipset(wanted))
 
     async def counters(self, families: Iterable[int]) -> Mapping[str, int]:
         """Dropped packets by the counter's name, of all families."""
@@ -115,24 +121,26 @@ class Tools:
             except CommandError as error:
                 log.warning("sets are not as they were", extra={"reason": str(error)})
 
-    async def sweep(self, lines: Iterable[str]) -> None:
+    async def sweep(self, names: Iterable[str]) -> None:
         """Destroy sets that no rule looks up any more. nftables lets go of them a moment after its
-        transaction; those that are still held then are left to the next replacement."""
-        end = asyncio.get_running_loop().time() + SWEEP_LIMIT_S
-        left = list(lines)
+        transaction; those that rules still hold then are left to the next replacement (while
+        backends are switched, there are rules of both)."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + SWEEP_LIMIT_S
+        left = frozenset(names)
         while left:
+            held = await self._held(left)
             try:
-                await self.restore_sets(left)
+                await self.restore_sets(destruction(sorted(left - held)))
             except CommandError as error:
-                late = asyncio.get_running_loop().time() > end
-                if late or IN_USE not in error.output:
-                    log.warning("old sets are left over", extra={"reason": str(error)})
-                    return
-                await asyncio.sleep(SWEEP_PAUSE_S)
-                names = await self.set_names()
-                left = [each for each in left if each.split()[1] in names]
-            else:
+                log.warning("old sets are left over", extra={"reason": str(error)})
                 return
+            left &= held
+            if left and loop.time() > end:
+                log.info("old sets are still in use", extra={"sets": len(left)})
+                return
+            if left:
+                await asyncio.sleep(SWEEP_PAUSE_S)
 
     async def printed(
         self, tables: Tables, families: Iterable[int]
@@ -171,6 +179,15 @@ class Tools:
                 mine = (POSTROUTING,) if key[1] == NAT else coded.keys() - {POSTROUTING}
                 found[key] = {chain: coded[chain] for chain in mine}
         return found
+
+    async def _held(self, names: frozenset[str]) -> frozenset[str]:
+        """Those sets that rules look up."""
+        asked = "".join(f"list {each} -terse\n" for each in sorted(names))
+        return parse_held(await self._ask_ipset(asked))
+
+    async def _ask_ipset(self, questions: str) -> str:
+        """Have several questions answered by one process, about the sets that they name alone."""
+        return (await run("ipset", "-", text=f"{questions}quit\n")).replace(PROMPT, "")
 
     async def _has(self, family: int, table: str, hook: str) -> bool:
         chain, _, rule = hook.partition(" ")

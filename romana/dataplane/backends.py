@@ -1,0 +1,255 @@
+"""The two backends as one: which of them is used, and that nothing is left of the other."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
+
+from romana.dataplane import nftables, xtables
+from romana.dataplane.backend import Backend
+from romana.dataplane.commands import run
+from romana.dataplane.errors import CommandError, RulesetError
+from romana.dataplane.listing import Difference
+from romana.dataplane.netlink import RulesetChanged
+from romana.dataplane.nftables import Settings
+from romana.dataplane.ruleset import TABLE, creation
+from romana.policy.admission import Admission, Direction, Grant, Program
+
+BackendName = Literal["auto", "nftables", "iptables", "iptables-legacy", "iptables-nft"]
+"""What the configuration can ask for. `auto` is nftables where it works, else iptables; `iptables`
+is the kind of iptables that the host uses."""
+
+R_contra = TypeVar("R_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+log = logging.getLogger(__name__)
+
+
+class Renders(Protocol[R_co]):
+    """Makes rules of an Admission. Pure."""
+
+    settings: Settings
+
+    def render(self, admission: Admission) -> R_co:
+        """The rules that enforce it."""
+
+
+class Enforces(Protocol[R_contra]):
+    """Writes rules to the kernel, each change as one, and reads them back; touches nothing that is
+    not ours. Errors are RulesetError; what was in force before still is then."""
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """The tables of nftables whose changes, as the kernel tells them, concern us."""
+
+    async def apply(self, wanted: R_contra) -> bool:
+        """Write the difference to what was written last; whether there was any."""
+
+    async def replace(self, wanted: R_contra) -> None:
+        """Write rules, whatever the kernel holds."""
+
+    async def remove(self) -> None:
+        """Remove all that is ours; absent is fine."""
+
+    async def drift(self, wanted: R_contra) -> tuple[Difference, ...]:
+        """What the kernel holds otherwise."""
+
+    async def counters(self) -> Mapping[str, int]:
+        """Packets dropped so far, by counter name."""
+
+    def own(self, change: RulesetChanged) -> bool:
+        """Whether a change was written by this backend."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """A backend with its renderer.
+
+    Args:
+        title: for people.
+        variant: the iptables, if it is that.
+    """
+
+    title: str
+    renderer: Renders[Any]
+    backend: Enforces[Any]
+    variant: xtables.Variant | None = None
+
+
+class Enforcement:
+    """Enforces Admissions by the chosen backend. Once that has them in force, what another one has
+    left is removed: while both are, a packet passes where both let it.
+
+    Args:
+        choice: of the configuration; another may be assigned at any time.
+    """
+
+    def __init__(self, choice: BackendName = "auto") -> None:
+        self.choice: BackendName = choice
+        self.settings = Settings()
+        self._made_for: BackendName | None = None
+        self._chosen: Chosen | None = None
+        self._wanted: Any = None
+        self._swept = False
+
+    @property
+    def title(self) -> str:
+        """The backend in use, for people; empty before the first Admission."""
+        return self._chosen.title if self._chosen else ""
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """The tables of nftables whose changes, as the kernel tells them, concern us."""
+        return self._chosen.backend.watched if self._chosen else frozenset()
+
+    async def apply(self, admission: Admission) -> bool:
+        """Bring an Admission in force.
+
+        Returns:
+            Whether anything had to be written.
+
+        Raises:
+            RulesetError: refused, or there is no such backend here; what was in force before still
+                is.
+        """
+        if self._chosen is None or self._made_for != self.choice:
+            await self._choose()
+        assert self._chosen is not None
+        self._chosen.renderer.settings = self.settings
+        self._wanted = self._chosen.renderer.render(admission)
+        written = await self._chosen.backend.apply(self._wanted)
+        if not self._swept:
+            await self._sweep(self._chosen)
+            self._swept = True
+        return written
+
+    async def drift(self) -> tuple[Difference, ...]:
+        """What differs in the kernel from the Admission that was applied last.
+
+        Raises:
+            RulesetError: it cannot be read.
+        """
+        return await self._chosen.backend.drift(self._wanted) if self._chosen else ()
+
+    async def repair(self) -> None:
+        """Bring the last Admission in force again, whatever the kernel holds.
+
+        Raises:
+            RulesetError: refused.
+        """
+        if self._chosen:
+            await self._chosen.backend.replace(self._wanted)
+
+    async def counters(self) -> Mapping[str, int]:
+        """Packets dropped so far, by counter name.
+
+        Raises:
+            RulesetError: they cannot be read.
+        """
+        return await self._chosen.backend.counters() if self._chosen else {}
+
+    def own(self, change: RulesetChanged) -> bool:
+        """Whether a change that the kernel reported was written by us."""
+        return self._chosen is not None and self._chosen.backend.own(change)
+
+    async def _choose(self) -> None:
+        choice = self.choice
+        chosen = await choose(choice)
+        self._chosen, self._made_for, self._swept = chosen, choice, False
+        log.info("policies are enforced by %s", chosen.title)
+
+    async def _sweep(self, chosen: Chosen) -> None:
+        """Remove what other backends have left."""
+        async for other in others(chosen):
+            try:
+                await other.backend.remove()
+            except RulesetError as error:
+                log.warning(
+                    "policies of another backend are still in force too",
+                    extra={"backend": other.title, "reason": str(error)},
+                )
+            else:
+                log.info("removed the policies of another backend", extra={"backend": other.title})
+
+
+async def choose(choice: BackendName) -> Chosen:
+    """The backend that the configuration asks for.
+
+    Raises:
+        RulesetError: it is not to be had here.
+    """
+    if choice in ("auto", "nftables"):
+        reason = await nftables_fault()
+        if not reason:
+            return _nftables()
+        if choice == "nftables":
+            raise RulesetError(f"nftables does not work here: {reason}")
+        log.info("nftables does not work here; taking iptables", extra={"reason": reason})
+    if choice in ("auto", "iptables"):
+        return _iptables(await xtables.choose())
+    for each in await xtables.variants():
+        if choice == f"iptables-{each.kind}":
+            return _iptables(each)
+    raise RulesetError(f"{choice} is not installed: install it, or set `backend: iptables`")
+
+
+async def others(chosen: Chosen) -> AsyncIterator[Chosen]:
+    """The other backends that have left something of ours."""
+    if chosen.variant is not None and await _has_table():
+        yield _nftables()
+    if shutil.which("iptables") is None or shutil.which("ipset") is None:
+        return
+    for each in await xtables.variants():
+        if each != chosen.variant and await xtables.left_over(each):
+            yield _iptables(each)
+
+
+async def nftables_fault() -> str:
+    """Why this host cannot do what our table needs; empty where it can. It is tried, in a network
+    namespace made for it: sets of every kind, with every rule."""
+    sample = nftables.render(_sample(), Settings()).structure()
+    try:
+        await run("unshare", "--net", "nft", "-f", "-", text=creation(sample))
+    except CommandError as error:
+        return str(error)
+    return ""
+
+
+async def _has_table() -> bool:
+    try:
+        await run("nft", "list", "table", *TABLE.split())
+    except CommandError:
+        return False  # no such table, or no nftables
+    return True
+
+
+def _sample() -> Admission:
+    """Programs with a set of every kind."""
+    shapes = ((0, 0, 65535), (6, 0, 65535), (17, 53, 53), (132, 80, 90))
+    grants = frozenset(
+        Grant(family, low, high, *traffic)
+        for family in (4, 6)
+        for at, traffic in enumerate(shapes)
+        for low, high in ((at * 256 + 1, at * 256 + 1), (at * 256 + 2, at * 256 + 9))
+    )
+    programs = (
+        Program(name=f"sample-{each.value}", direction=each, policies=(), grants=grants)
+        for each in Direction
+    )
+    return Admission(programs={each.name: each for each in programs})
+
+
+def _nftables() -> Chosen:
+    return Chosen(title="nftables", renderer=nftables.Renderer(Settings()), backend=Backend())
+
+
+def _iptables(variant: xtables.Variant) -> Chosen:
+    return Chosen(
+        title=str(variant),
+        renderer=xtables.Renderer(Settings()),
+        backend=xtables.Backend(variant),
+        variant=variant,
+    )
