@@ -24,6 +24,7 @@ from romana.agent.queries import Queries
 from romana.agent.reconciler import Reconciler
 from romana.agent.server import Handler, Server
 from romana.agent.store import Store
+from romana.agent.verification import Verification
 from romana.ipam.leases import Leases
 from romana.sources.api import Api, ApiError
 from romana.sources.errors import InvalidObject
@@ -78,6 +79,14 @@ class Agent:
         self._reconciler = Reconciler(
             store=self._store, leases=self._leases, kernel=self._kernel, metrics=self._metrics
         )
+        self._verification = Verification(
+            reconciler=self._reconciler,
+            settings=lambda: self._kernel.settings,
+            node=lambda: self._kernel.addresses,
+            metrics=self._metrics,
+            interval_s=config.verify_every,
+        )
+        self._kernel.repairs.repaired = self._verification.soon
         self._attachments = Attachments(
             store=self._store,
             leases=self._leases,
@@ -107,6 +116,7 @@ class Agent:
                 self._source.run(),
                 self._reconciler.run(),
                 self._kernel.connections.run(),
+                self._verification.run(),
                 watch_tables(self._kernel, self._reconciler.audit),
                 watch_routes(self._kernel, self._reconciler.audit),
                 self._prepare(),
@@ -197,6 +207,7 @@ class Agent:
             blocks=self._blocks,
             kernel=self._kernel,
             reconciler=self._reconciler,
+            verification=self._verification,
         )
         runtime: dict[str, Handler] = {
             "cni.add": self._attachments.add,
@@ -215,6 +226,7 @@ class Agent:
             "routes": queries.routes,
             "blocks": queries.blocks,
             "explain": queries.explain,
+            "verify": self._verification.verify,
         }
 
     def _measured(self, name: str, handler: Handler) -> Handler:

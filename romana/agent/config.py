@@ -90,6 +90,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         state: the directory of leases.
         segment_labels: the labels that put a pod into a segment of Romana policies; the first that
             a pod has counts.
+        verify_every: how often to prove that the kernel enforces the policies, in seconds; 0 for
+            only after repairs and when asked.
     """
 
     node: str = ""
@@ -105,12 +107,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: str = "127.0.0.1:9607"
     state: str = "/var/lib/romana"
     segment_labels: tuple[str, ...] = SEGMENT_LABELS
+    verify_every: float = 600.0
 
     def __post_init__(self) -> None:
         for text in self.no_masquerade:
             ip_network(text)
         for address in self.node_addresses:
             assert address
+        if self.verify_every < 0:
+            raise ValueError("`verify_every` must not be negative")
         if self.source != "kubernetes" and not self.source.startswith("files:/"):
             raise ValueError("`source` must be `kubernetes` or `files:` and an absolute path")
 

@@ -62,6 +62,11 @@ class Kernel:
         self.repairs = Repairs(metrics)
 
     @property
+    def settings(self) -> Settings:
+        """What of configuration and nodes is in the table."""
+        return self._settings
+
+    @property
     def addresses(self) -> frozenset[Address]:
         """This host's own addresses, as they were last seen."""
         return frozenset(self._around.addresses if self._around else ())

@@ -77,6 +77,19 @@ class Metrics:
             ["what"],
             registry=registry,
         )
+        self.verified = Gauge(
+            "romana_verified",
+            "Whether the last proof found the kernel equal to the policies",
+            registry=registry,
+        )
+        self.verify_differences = Gauge(
+            "romana_verify_differences",
+            "Classes of packets that the kernel treats otherwise than the policies say",
+            registry=registry,
+        )
+        self.verify_seconds = Gauge(
+            "romana_verify_seconds", "Processor time of the last proof", registry=registry
+        )
         self.cut = Counter(
             "romana_connections_cut",
             "Connections that ended because a policy no longer admits them",

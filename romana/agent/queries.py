@@ -14,6 +14,7 @@ from romana.agent.errors import BAD_REQUEST, NOT_FOUND, TRY_LATER, RequestError
 from romana.agent.kernel import Kernel
 from romana.agent.reconciler import NotEnforced, Reconciler
 from romana.agent.store import Store
+from romana.agent.verification import Verification
 from romana.ipam.leases import Leases
 from romana.objects import Protocol
 from romana.policy.admission import EndpointPrograms, Flow, Program
@@ -35,6 +36,7 @@ class Queries:
         blocks: Blocks,
         kernel: Kernel,
         reconciler: Reconciler,
+        verification: Verification,
     ) -> None:
         self._config = config
         self._store = store
@@ -42,6 +44,7 @@ class Queries:
         self._blocks = blocks
         self._kernel = kernel
         self._reconciler = reconciler
+        self._verification = verification
         self._began = time.monotonic()
 
     async def status(self, _: Mapping[str, Any]) -> Values:
@@ -67,6 +70,7 @@ class Queries:
             },
             "backend": self._kernel.enforcement.title,
             "repairs": self._kernel.repairs.as_json(),
+            "verified": self._verification.last.as_json() if self._verification.last else None,
             "policies_refused": [str(error) for error in self._store.refused_policies],
             "problems": [str(problem) for problem in self._store.problems],
         }

@@ -36,6 +36,9 @@ class Reconciler:
         self._metrics = metrics
         self._waiting: list[asyncio.Future[None]] = []
         self._audit = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.rounds = 0
         self.failure = ""
         self.failing_since: float | None = None
         self.enforced_once = False
@@ -89,6 +92,11 @@ class Reconciler:
             message = f"revision {revision} is not in force after {ENFORCE_LIMIT_S} s: {reason}"
             raise NotEnforced(message) from None
 
+    async def idle(self) -> None:
+        """Wait until no comparison is under way. While `rounds` stays the same from then on, the
+        kernel holds what `admission` says, as far as it is ours."""
+        await self._idle.wait()
+
     def audit(self) -> None:
         """Compare with what the kernel really holds, at the next round, which comes at once."""
         self._audit = True
@@ -106,11 +114,15 @@ class Reconciler:
         waiting, self._waiting = self._waiting, []
         audit, self._audit = self._audit, False
         began = time.monotonic()
+        self.rounds += 1
+        self._idle.clear()
         try:
             complete = await self._reconcile(audit)
         except KernelError as error:
             self._failed(error, waiting)
             return False
+        finally:
+            self._idle.set()
         ended = time.monotonic()
         self._metrics.rounds.observe(ended - began)
         if since is not None:

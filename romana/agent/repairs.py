@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any, Literal
 
@@ -28,6 +28,8 @@ class Repairs:
         self._counts: Counter[Kind] = Counter()
         self._suspect = ""
         self._last = ""
+        self.repaired: Callable[[], None] = lambda: None
+        """Called when something is about to be repaired."""
 
     def suspect(self, change: RulesetChanged) -> None:
         """Take notice of who touched our table: what is then found to differ, is theirs."""
@@ -40,6 +42,7 @@ class Repairs:
             log.warning(
                 "somebody changed the policies in the kernel; repairing", extra={"what": each}
             )
+        self.repaired()
         self._note("policy", [str(each) for each in differences], self._suspect)
         self._suspect = ""
 
