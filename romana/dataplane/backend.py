@@ -1,25 +1,39 @@
 """Writes a Ruleset to the kernel, and reads it back: the only place that runs nft. It names no
-table but our own."""
+table but our own. Where only elements change, it speaks to the kernel directly."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from romana.dataplane.commands import run
+from romana.dataplane.elements import encodable, messages_of
 from romana.dataplane.errors import CommandError, NetlinkError, RulesetError
 from romana.dataplane.listing import Difference, Listing, compare, parse_counters, parse_listing
 from romana.dataplane.messages import attributes
 from romana.dataplane.netlink import RulesetChanged
 from romana.dataplane.requests import Netfilter
-from romana.dataplane.ruleset import TABLE, Ruleset, creation, difference, removal, replacement
+from romana.dataplane.ruleset import (
+    TABLE,
+    Edit,
+    Ruleset,
+    creation,
+    difference,
+    edits,
+    removal,
+    replacement,
+)
 
 ATTEMPTS = 3
 PAUSE_S = 0.2
 COMMIT_TIMEOUT_S = 60.0
-GET_GENERATION = 10 << 8 | 16
+MOST_DIRECT = 20_000
+"""Elements that are changed without nft: more are a matter of seconds either way."""
+SUBSYSTEM = 10
+GET_GENERATION = SUBSYSTEM << 8 | 16
 GENERATION_NUMBER = 1
 ABSENT = "No such file or directory"
 """What nft says of a table that does not exist."""
@@ -57,18 +71,13 @@ class Backend:
         """
         async with self._turn:
             if self._committed is not None:
-                change = difference(self._committed, wanted)
-                if not change:
-                    return False
                 try:
-                    await self._commit(change, wanted)
-                except CommandError as error:
+                    return await self._change(self._committed, wanted)
+                except (CommandError, NetlinkError) as error:
                     log.warning(
                         "the table is not as it was left; replacing it",
                         extra={"reason": str(error)},
                     )
-                else:
-                    return True
             await self._replace(wanted)
             return True
 
@@ -137,6 +146,41 @@ class Backend:
     def own(self, change: RulesetChanged) -> bool:
         """Whether a change that the kernel reported was written by this backend."""
         return change.port in self._writers
+
+    async def _change(self, old: Ruleset, wanted: Ruleset) -> bool:
+        """Write a difference: elements directly, anything else by nft."""
+        changed = edits(old, wanted)
+        if changed is not None and all(encodable(each.kind) for each in changed):
+            size = sum(len(each.deleted) + len(each.added) for each in changed)
+            if size <= MOST_DIRECT:
+                if changed:
+                    await self._edit(changed, wanted)
+                else:
+                    self._committed = wanted
+                return bool(changed)
+        change = difference(old, wanted)
+        if change:
+            await self._commit(change, wanted)
+        return bool(change)
+
+    async def _edit(self, changed: Sequence[Edit], result: Ruleset) -> None:
+        """Give changes of elements to the kernel. What somebody else does to other tables
+        meanwhile makes it ask for another try."""
+        self._committed = None
+        what = f"change elements of table {TABLE}"
+        for attempt in range(1, ATTEMPTS + 1):
+            with Netfilter() as kernel:
+                self._writers.append(kernel.port)
+                answer = await kernel.ask(GET_GENERATION, bytes(4), "tell nftables' generation")
+                generation = attributes(answer, 4)[GENERATION_NUMBER]
+                try:
+                    await kernel.commit(SUBSYSTEM, generation, messages_of(changed), what)
+                except NetlinkError as error:
+                    if error.number != errno.ERESTART or attempt == ATTEMPTS:
+                        raise
+                else:
+                    self._committed = result
+                    return
 
     async def _replace(self, wanted: Ruleset) -> None:
         for attempt in range(1, ATTEMPTS + 1):

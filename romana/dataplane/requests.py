@@ -7,14 +7,28 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from romana.dataplane.errors import NetlinkError
-from romana.dataplane.messages import ACK, DONE, DUMP, ERROR, REQUEST, Message, message, messages
+from romana.dataplane.messages import (
+    ACK,
+    DONE,
+    DUMP,
+    ERROR,
+    REQUEST,
+    Message,
+    attribute,
+    message,
+    messages,
+)
 
 NETFILTER = 12
 TIMEOUT_S = 20.0
 DATAGRAM_BYTES = 2**18
+BATCH_BEGIN, BATCH_END = 16, 17
+GENERATION = 1
+SEND_BUFFER_FORCE, RECEIVE_BUFFER_FORCE = 32, 33
+BATCH_ANSWER_BYTES = 2**22
 
 
 class Netfilter:
@@ -32,6 +46,12 @@ class Netfilter:
         self._socket = socket.socket(socket.AF_NETLINK, kind, NETFILTER)
         self._socket.bind((0, 0))
         return self
+
+    @property
+    def port(self) -> int:
+        """What the kernel tells others of this socket when it tells of what it was asked to do."""
+        port, _ = self._socket.getsockname()
+        return int(port)
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
@@ -76,6 +96,56 @@ class Netfilter:
             answered += len(answers)
             done += sum(_error(each) == 0 for each in answers)
         return done
+
+    async def commit(
+        self, subsystem: int, generation: bytes, orders: Iterable[tuple[int, int, bytes]], what: str
+    ) -> None:
+        """Have all of some orders (type, flags, body) carried out, at once, or none. In a thread:
+        the kernel answers when it is done, and may first have to finish for somebody else.
+
+        Args:
+            subsystem: of all of them.
+            generation: the ruleset's, as the kernel told; another one is ERESTART.
+
+        Raises:
+            NetlinkError: the kernel refused, or does not answer.
+        """
+        first = self._sequence = self._sequence + 1
+        header = struct.pack("=BBH", 0, 0, socket.htons(subsystem))
+        parts = [message(BATCH_BEGIN, REQUEST, first, header + attribute(GENERATION, generation))]
+        for kind, flags, body in orders:
+            self._sequence += 1
+            parts.append(message(kind, REQUEST | ACK | flags, self._sequence, body))
+        last = self._sequence
+        parts.append(message(BATCH_END, REQUEST, last + 1, header))
+        self._sequence = last + 1
+        data = b"".join(parts)
+        work = asyncio.ensure_future(asyncio.to_thread(self._exchange, data, last, what))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait((work,))  # what comes next must not be overtaken by it
+            raise
+
+    def _exchange(self, data: bytes, last: int, what: str) -> None:
+        """Send a batch, and read until its last order is answered for, or one is refused."""
+        self._socket.setsockopt(socket.SOL_SOCKET, SEND_BUFFER_FORCE, len(data) + DATAGRAM_BYTES)
+        self._socket.setsockopt(socket.SOL_SOCKET, RECEIVE_BUFFER_FORCE, BATCH_ANSWER_BYTES)
+        self._socket.setblocking(True)
+        self._socket.settimeout(TIMEOUT_S)
+        try:
+            self._socket.send(data)
+            while True:
+                for each in messages(self._socket.recv(DATAGRAM_BYTES)):
+                    number = _error(each) if each.type == ERROR else 0
+                    if number:
+                        raise NetlinkError(what, number, os.strerror(number))
+                    if each.sequence == last:
+                        return
+        except TimeoutError:
+            raise NetlinkError(what, errno.ETIMEDOUT, "no answer") from None
+        except OSError as error:
+            raise NetlinkError(what, error.errno or 0, error.strerror or str(error)) from error
 
     def _send(self, kind: int, flags: int, bodies: Sequence[bytes]) -> None:
         requests = []

@@ -86,6 +86,48 @@ def difference(old: Ruleset | None, new: Ruleset) -> str:
     return "".join(_changes(old, new))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """What changes in one set.
+
+    Args:
+        name: of the set.
+        kind: its type and flags; its elements are those of after.
+        deleted: elements, before any are added.
+        added: elements.
+    """
+
+    name: str
+    kind: Set
+    deleted: frozenset[str]
+    added: frozenset[str]
+
+
+def edits(old: Ruleset, new: Ruleset) -> tuple[Edit, ...] | None:
+    """What makes `new` of `old` where only elements differ; None where more does."""
+    if old.counters != new.counters or old.sets.keys() != new.sets.keys():
+        return None
+    if not _same_chains(old.chains, new.chains):
+        return None
+    found = []
+    for name, each in new.sets.items():
+        before = old.sets[name]
+        if before is each:
+            continue
+        if before.header != each.header:
+            return None
+        deleted, added = before.elements - each.elements, each.elements - before.elements
+        if deleted or added:
+            found.append(Edit(name=name, kind=each, deleted=deleted, added=added))
+    return tuple(found)
+
+
+def _same_chains(old: Mapping[str, Chain], new: Mapping[str, Chain]) -> bool:
+    return old.keys() == new.keys() and all(
+        old[name] is each or old[name] == each for name, each in new.items()
+    )
+
+
 def replacement(new: Ruleset) -> str:
     """The transaction that makes `new` of anything: the table is deleted and made again in one
     step, so that no packet passes between."""
@@ -105,7 +147,8 @@ def removal() -> str:
 def _changeable(old: Ruleset, new: Ruleset) -> bool:
     """Whether everything that both hold kept its type, flags and hook."""
     sets = all(
-        old.sets[name].header == new.sets[name].header for name in old.sets.keys() & new.sets.keys()
+        old.sets[name] is new.sets[name] or old.sets[name].header == new.sets[name].header
+        for name in old.sets.keys() & new.sets.keys()
     )
     return sets and all(
         old.chains[name].hook == new.chains[name].hook

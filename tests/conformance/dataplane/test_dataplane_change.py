@@ -376,7 +376,7 @@ def test_a_change_that_is_cancelled_leaves_nothing_in_doubt(host, faulty_nft):
     faulty_nft("exec sleep 60")
 
     async def cancelled():
-        wanted = host.renderer.render(Admission())
+        wanted = host.renderer.render(Admission(programs=host.programs))
         change = asyncio.create_task(host.backend.apply(wanted))
         await asyncio.sleep(0.1)
         change.cancel()

@@ -1,0 +1,125 @@
+"""Elements of sets as the kernel takes them, so that a change of elements alone needs no process of
+nft, which reads the sets back to delete from them. Pure.
+
+Layouts: linux/netfilter/nf_tables.h. A key is its fields one after the other, in network byte
+order, each padded to four bytes. An element of a concatenated interval set has two keys, the lowest
+and the highest value of each field, even where they are the same.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from romana.dataplane.messages import attribute, nested
+from romana.dataplane.ruleset import TABLE, Edit, Set
+
+NEW_ELEMENTS, DELETE_ELEMENTS = 10 << 8 | 12, 10 << 8 | 14
+CREATE = 0x400
+"""Without EXCL: that an element is there already is no error, as for nft's `add`."""
+
+INET = 1
+LIST_TABLE, LIST_SET, LIST_ELEMENTS, LIST_ITEM = 1, 2, 3, 1
+KEY, DATA, KEY_END = 1, 2, 10
+VALUE, VERDICT = 1, 2
+VERDICT_CODE, VERDICT_CHAIN = 1, 2
+VERDICTS = {"accept": 1, "drop": 0, "goto": -4, "return": -5}
+
+HEADER = struct.pack("=BBH", INET, 0, 0)
+CHUNK = 400
+"""Elements of one message: the length of an attribute has two bytes, an element less than 160."""
+
+
+def _name(text: str) -> bytes:
+    return text.strip('"').encode().ljust(16, b"\0")
+
+
+def _address4(text: str) -> bytes:
+    return socket.inet_aton(text)
+
+
+def _address6(text: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6, text)
+
+
+def _protocol(text: str) -> bytes:
+    return struct.pack("=Bxxx", int(text))
+
+
+def _port(text: str) -> bytes:
+    return struct.pack("!Hxx", int(text))
+
+
+FIELDS: Mapping[str, Callable[[str], bytes]] = {
+    "ifname": _name,
+    "ipv4_addr": _address4,
+    "ipv6_addr": _address6,
+    "inet_proto": _protocol,
+    "inet_service": _port,
+}
+
+
+def encodable(kind: Set) -> bool:
+    """Whether elements of a set can be written here. Those of a single field with intervals are
+    kept otherwise in the kernel, and change only with the configuration."""
+    fields = kind.type.split(" . ")
+    return all(each in FIELDS for each in fields) and not (kind.interval and len(fields) == 1)
+
+
+def messages_of(edits: Iterable[Edit]) -> Iterator[tuple[int, int, bytes]]:
+    """Type, flags and body of each message that carries out edits, in the order in which they must
+    go."""
+    edits = tuple(edits)
+    for each in edits:
+        for body in _bodies(each, each.deleted):
+            yield DELETE_ELEMENTS, 0, body
+    for each in edits:
+        for body in _bodies(each, each.added):
+            yield NEW_ELEMENTS, CREATE, body
+
+
+def _bodies(edit: Edit, elements: Iterable[str]) -> Iterator[bytes]:
+    encode = _encoder(edit.kind)
+    items = [nested(LIST_ITEM, encode(each)) for each in elements]
+    name = TABLE.split()[1]
+    start = HEADER + attribute(LIST_TABLE, _text(name)) + attribute(LIST_SET, _text(edit.name))
+    for at in range(0, len(items), CHUNK):
+        yield start + nested(LIST_ELEMENTS, *items[at : at + CHUNK])
+
+
+def _encoder(kind: Set) -> Callable[[str], bytes]:
+    """Encodes the texts of a set's elements (see `Set`)."""
+    fields = [FIELDS[each] for each in kind.type.split(" . ")]
+
+    def key(parts: Iterable[str]) -> bytes:
+        return nested(
+            KEY, attribute(VALUE, b"".join(f(p) for f, p in zip(fields, parts, strict=True)))
+        )
+
+    def plain(text: str) -> bytes:
+        return key(text.split(" . "))
+
+    def interval(text: str) -> bytes:
+        ends = [part.partition("-") for part in text.split(" . ")]
+        highest = b"".join(f(h or low) for f, (low, _, h) in zip(fields, ends, strict=True))
+        return key(low for low, _, _ in ends) + nested(KEY_END, attribute(VALUE, highest))
+
+    def verdict(text: str) -> bytes:
+        wanted, _, then = text.partition(" : ")
+        return key(wanted.split(" . ")) + nested(DATA, nested(VERDICT, *_verdict(then)))
+
+    if kind.verdicts:
+        return verdict
+    return interval if kind.interval else plain
+
+
+def _verdict(text: str) -> Iterator[bytes]:
+    word, _, chain = text.partition(" ")
+    yield attribute(VERDICT_CODE, struct.pack("!i", VERDICTS[word]))
+    if chain:
+        yield attribute(VERDICT_CHAIN, _text(chain))
+
+
+def _text(value: str) -> bytes:
+    return value.encode() + b"\0"
