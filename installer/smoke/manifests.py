@@ -28,7 +28,7 @@ printf 'Content-Type: text/plain\\r\\n\\r\\nready\\n'
 END
 cat >echo <<'END'
 #!/bin/sh
-while read -r number; do echo "$number" >/tmp/smoke/received; echo "$number"; done
+while read -r number; do echo "$number" >>/tmp/smoke/received; echo "$number"; done
 END
 chmod 755 cgi-bin/peer cgi-bin/ready echo
 : >/tmp/smoke/probes

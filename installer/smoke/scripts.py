@@ -27,7 +27,7 @@ watch() {
   done
 }
 count() {
-  ( n=0; while [ ! -e stop.$1 ]; do n=$((n+1)); echo $n; echo $n >sent.$1; usleep $4; done ) |
+  ( n=0; while [ ! -e stop.$1 ]; do n=$((n+1)); echo $n; echo $n >>sent.$1; usleep $4; done ) |
     nc "$2" "$3" | while read -r n; do echo @$1 $n; done
 }"""
 
@@ -50,10 +50,10 @@ def count(tag: str, address: str, port: int) -> str:
 
 def sent(tag: str) -> str:
     """Prints the last number that a stream sent."""
-    return f"cat sent.{tag}"
+    return f"tail -n 1 sent.{tag}"
 
 
-RECEIVED = "cat /tmp/smoke/received"
+RECEIVED = "tail -n 1 /tmp/smoke/received"
 """Prints the last number that arrived at a server."""
 PROBES = "wc -l </tmp/smoke/probes"
 """Prints how many of the kubelet's probes a server has answered."""

@@ -206,7 +206,7 @@ class FakeShell:
 
     def reply(self, line: str) -> str:
         name = self.pod["metadata"]["name"]
-        if "cat sent." in line:
+        if "sent." in line:
             return str(self.sent[line.rpartition(".")[2].rstrip(")")])
         if "received" in line:
             return str(self.cluster.received.get(name, 0))
