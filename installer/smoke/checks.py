@@ -95,7 +95,7 @@ PHASES = (
         (
             Check("default deny blocks", Expect.BLOCKED, (Flow("frontend"),), timed=True),
             Check(
-                "default deny blocks every peer, port and protocol",
+                "deny blocks every peer, port and protocol",
                 Expect.BLOCKED,
                 (
                     *(Flow(actor) for actor in ("other", "outsider")),
@@ -123,7 +123,7 @@ PHASES = (
             Check("another label stays blocked", Expect.BLOCKED, (Flow("other"),)),
             Check("another port stays blocked", Expect.BLOCKED, (other_port("frontend"),)),
             Check(
-                "another protocol stays blocked (UDP, ICMP)",
+                "other protocols stay blocked (UDP, ICMP)",
                 Expect.BLOCKED,
                 (udp("frontend"), icmp("frontend")),
             ),

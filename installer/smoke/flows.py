@@ -32,13 +32,18 @@ class Scope(str, Enum):
 
 
 class Expect(str, Enum):
-    """What a check expects of each of its flows; the values are shown."""
+    """What a check expects of each of its flows; the values are shown, in narrow columns.
+
+    `BLOCKED` means silence: a denied probe times out, it is not refused. `SOURCE`: the server sees
+    the pod's own address. `CUT`: the connection's counter stops at both ends. `HEALTHY`: ready
+    throughout, and no restart.
+    """
 
     CONNECTS = "connects"
-    BLOCKED = "blocked, silently"
-    SOURCE = "server sees the pod's own address"
-    CUT = "counter stops at both ends"
-    HEALTHY = "ready throughout, no restart"
+    BLOCKED = "no answer"
+    SOURCE = "own address"
+    CUT = "counter stops"
+    HEALTHY = "probes pass"
 
 
 @dataclass(frozen=True, slots=True)

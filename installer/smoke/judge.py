@@ -96,7 +96,8 @@ def decide(
         return Verdict(False, f"another server answered: {hit.server or hit.text}")
     if expect is Expect.SOURCE:
         seen = f"seen as {hit.peer or 'nothing'}"
-        return Verdict(hit.peer == source, seen if hit.peer == source else f"{seen}, is {source}")
+        own = hit.peer == source
+        return Verdict(own, Expect.SOURCE.value if own else f"{seen}, is {source}")
     return _in_time("connected", hit.at - changed_at)
 
 

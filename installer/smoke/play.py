@@ -169,6 +169,7 @@ def conclusion(check: Check, scope: Scope | None, part: Found, shown: str) -> Ch
         passed=not failed,
         seconds=max(verdict.seconds for _, verdict in part),
         evidence=shown,
+        where=scope.value if scope else "",
     )
 
 

@@ -77,8 +77,8 @@ async def _on_stage(stage: Stage, hosts: Mapping[str, HostShell]) -> tuple[Check
         play.report(
             CheckResult(
                 name="pods start",
-                expected=f"running within {stage.pace.start_limit_s:.0f} s",
-                observed=f"{len(stage.pods)} pods on {nodes} hosts",
+                expected=f"within {stage.pace.start_limit_s:.0f} s",
+                observed=f"{len(stage.pods)} on {nodes} hosts",
                 passed=True,
                 seconds=time.monotonic() - begun,
             )

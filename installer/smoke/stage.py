@@ -134,6 +134,7 @@ class Stage:
         as it runs."""
         begun = time.monotonic()
         opening: dict[str, asyncio.Task[None]] = {}
+        told = -1
         while True:
             states = await self.states()
             for pod in self.pods:
@@ -141,7 +142,8 @@ class Stage:
                     opening[pod.name] = asyncio.create_task(self._shell(pod))
             done = sum(_fit(states.get(pod.name, {}), pod) for pod in self.pods)
             waited = time.monotonic() - begun
-            if waited > 2 or done == len(self.pods):
+            if done != told:
+                told = done
                 self.emit(
                     Progress(
                         what="smoke test: pods start", done=done, total=len(self.pods), unit="pods"

@@ -50,8 +50,10 @@ class Stream:
         await asyncio.sleep(self.pace.quiet_s / 3)
         second, sent = await self._ends()
         last_at, last = self.heard[-1]
-        observed = f"client sent {sent}, server received {second}, client heard {last}"
         stopped = first == second and sent > second
+        observed = f"{second} of {sent} passed"
+        if not stopped:
+            observed = f"client sent {sent}, server received {second}, client heard {last}"
         return limited(Verdict(stopped, observed, max(0.0, last_at - changed_at)))
 
     async def close(self) -> None:
