@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,7 +16,11 @@ import msgspec
 from romana.conformance.cases import Case, ConformanceError, load
 from romana.conformance.report import Report
 from romana.conformance.run import Setting, run
+from romana.conformance.worlds import Shape, random_case
 from romana.lab.command import LabError
+
+SEEDS = 2**31
+"""So many are chosen from."""
 
 
 def conformance(path: Path, setting: Setting, *, only: str, as_json: bool) -> int:
@@ -29,13 +35,43 @@ def conformance(path: Path, setting: Setting, *, only: str, as_json: bool) -> in
     Returns:
         The exit code: 0 where no cell is wrong.
     """
+    return _proven(lambda: selected(load(path), only), setting, as_json=as_json)
+
+
+def by_chance(
+    seed: int | None, steps: int, shape: Shape, setting: Setting, *, as_json: bool
+) -> int:
+    """Run a case of policies, pods and labels by chance, with the reference evaluator as judge, and
+    print what came of it.
+
+    Args:
+        seed: of the case; None for another one each time, which is told.
+        steps: how often the cluster changes.
+        shape: how large it is.
+        setting: where to run.
+        as_json: print JSON.
+
+    Returns:
+        The exit code: 0 where no cell is wrong.
+    """
+    chosen = secrets.randbelow(SEEDS) if seed is None else seed
+    code = _proven(lambda: (random_case(chosen, steps, shape),), setting, as_json=as_json)
+    if code:
+        again = f"romana conformance --random --seed {chosen} --steps {steps}"
+        click.echo(f"romana conformance: seed {chosen} fails; again: {again}", err=True)
+    elif seed is None and not as_json:
+        click.echo(f"seed {chosen}")
+    return code
+
+
+def _proven(cases: Callable[[], tuple[Case, ...]], setting: Setting, *, as_json: bool) -> int:
+    """Make cases, run them and print what came of it; the exit code."""
     try:
         if os.geteuid() != 0:
             raise ConformanceError("only root can make hosts and pods: try sudo")  # noqa: TRY301
         # Whoever ends the run finds nothing of it left.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-        cases = selected(load(path), only)
-        report = _run(cases, setting)
+        report = _run(cases(), setting)
     except (ConformanceError, LabError, OSError) as error:
         click.echo(f"romana conformance: {error}", err=True)
         return 1
