@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from romana.agent import client
+from romana.authoring.command import add, remove
 from romana.version import VERSION
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def status(path: str, as_json: bool) -> None:
         if answer["verified"]
         else "not compared yet: `romana verify`",
     }
-    table(("", ""), tuple(shown.items()))
+    refused = [("policy refused", each) for each in answer["policies_refused"]]
+    table(("", ""), (*shown.items(), *refused))
     for problem in answer["problems"]:
         click.echo(f"problem: {problem}", err=True)
     return None
@@ -147,6 +149,10 @@ def policy_show(name: str, path: str, as_json: bool) -> None:
     import yaml
 
     return click.echo(yaml.safe_dump_all(answer, sort_keys=False, default_flow_style=None).rstrip())
+
+
+policy.add_command(add)
+policy.add_command(remove)
 
 
 @main.group()

@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -40,12 +40,15 @@ class ApiError(SourceError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiAddress:
     """Where the API is and how to prove who one is. Paths of PEM files; they are read again when
-    they change."""
+    they change. `token` is a bearer token; `server_name` is what the server's certificate says,
+    where that is not the host of its URL."""
 
     servers: tuple[str, ...]
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    token: str = field(default="", repr=False)
+    server_name: str = ""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -54,7 +57,7 @@ class ApiAddress:
 
 
 class Api:
-    """A client for the few requests that an agent makes."""
+    """A client for the few requests that agents and operators make."""
 
     def __init__(self, address: ApiAddress) -> None:
         self._address = address
@@ -91,6 +94,22 @@ class Api:
         """
         return await self._request("POST", path, {}, msgspec.json.encode(manifest))
 
+    async def replace(self, path: str, manifest: Mapping[str, object]) -> bytes:
+        """Put an object in place of the one of its name, if that is still of the same version.
+
+        Raises:
+            ApiError: as `get`; `reason` is Conflict where it has changed meanwhile.
+        """
+        return await self._request("PUT", path, {}, msgspec.json.encode(manifest))
+
+    async def delete(self, path: str) -> bytes:
+        """Delete an object.
+
+        Raises:
+            ApiError: as `get`.
+        """
+        return await self._request("DELETE", path, {})
+
     async def lines(
         self, path: str, parameters: Mapping[str, str], limit_s: int
     ) -> AsyncGenerator[bytes, None]:
@@ -107,7 +126,12 @@ class Api:
         timeout = aiohttp.ClientTimeout(connect=10, sock_read=limit_s + 30)
         session, server = await self._open(), self.server
         try:
-            async with session.get(server + path, params=parameters, timeout=timeout) as answer:
+            async with session.get(
+                server + path,
+                params=parameters,
+                timeout=timeout,
+                server_hostname=self._address.server_name or None,
+            ) as answer:
                 await self._refusal(answer, server)
                 yield b""
                 rest = b""
@@ -133,6 +157,7 @@ class Api:
                 data=body,
                 headers=headers,
                 timeout=timeout,
+                server_hostname=self._address.server_name or None,
             ) as answer:
                 await self._refusal(answer, server)
                 return await answer.read()
@@ -178,7 +203,10 @@ class Api:
 
     def _connect(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(ssl=self._trust(), socket_factory=_socket)
-        return aiohttp.ClientSession(connector=connector, headers={"Accept": "application/json"})
+        headers = {"Accept": "application/json"}
+        if self._address.token:
+            headers["Authorization"] = f"Bearer {self._address.token}"
+        return aiohttp.ClientSession(connector=connector, headers=headers)
 
     def _trust(self) -> ssl.SSLContext:
         where = self._address

@@ -53,7 +53,8 @@ class Reading:
             return None
         for key in value:
             if key in refused:
-                self.refuse(f"{field}.{key}", refused[key])
+                if value[key] is not None:
+                    self.refuse(f"{field}.{key}", refused[key])
             elif key not in known:
                 near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.7)
                 hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"

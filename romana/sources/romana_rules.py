@@ -38,7 +38,7 @@ def _rule(reading: Reading, field: str, value: object) -> tuple[PortMatch, ...] 
     protocol = str(rule.get("protocol") or "").lower()
     chosen = [key for key in ("ports", "port_ranges") if rule.get(key) is not None]
     if protocol == "any":
-        for key in chosen:
+        for key in filter(rule.get, chosen):
             reading.refuse(f"{field}.{key}", "a rule for every protocol cannot choose ports")
         return None
     if protocol not in _PROTOCOLS:

@@ -88,6 +88,8 @@ STATUS = {
     "blocks": ["10.0.0.0/25"],
     "free_addresses": {"IPv4": 12},
     "repairs": {"policy": 0, "route": 0, "last": ""},
+    "verified": None,
+    "policies_refused": ["RomanaPolicy p: spec.ingress[0].peers: names nobody"],
     "problems": ["a watch is broken"],
 }
 POLICY = {
