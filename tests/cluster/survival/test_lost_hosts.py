@@ -57,9 +57,9 @@ def test_a_host_that_loses_power_in_the_middle_is_told_and_started_by_the_next_r
 
     ended = edited.watched(restarting, lambda: os.kill(leader, signal.SIGKILL), *QUICK)
     assert ended.code == 1
-    (reason,) = reasons(ended, "node2")
-    assert reason.startswith("node2: the connection was lost: ")
-    assert ended.recap["node2"]["unreachable"] == 1
+    # Its last words may still come: "Reload daemon failed", where systemctl ended after systemd.
+    assert len(reasons(ended, "node2")) == 1
+    assert ended.recap["node2"]["unreachable"] + ended.recap["node2"]["failed"] == 1
     assert "stopped in role runtime on node2" in ended.stopped
     for host in ("controller", "node1"):
         assert ended.recap[host]["changed"] == 3
