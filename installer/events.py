@@ -87,7 +87,8 @@ class RoleFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """One check of the smoke test."""
+    """One check of the smoke test: `where` its ends were (part of the name as well), and how many
+    `seconds` the change took to have its effect."""
 
     name: str
     expected: str
@@ -95,6 +96,7 @@ class CheckResult:
     passed: bool
     seconds: float = 0
     evidence: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
