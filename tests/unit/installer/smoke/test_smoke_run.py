@@ -52,7 +52,7 @@ def test_single_node_skips_checks_across_hosts(fake, wanted, quick) -> None:
 def test_every_node_has_a_backend(fake, wanted, quick) -> None:
     fake.nodes = ("node1", "node2", "node3")
     results = run(wanted, {}, lambda _: None, quick)
-    assert results[0].observed == "7 pods on 3 hosts"
+    assert results[0].observed == "7 on 3 hosts"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_every_node_has_a_backend(fake, wanted, quick) -> None:
         ({"ports_ignored": True}, "another port stays blocked, same host"),
         (
             {"stateless_protocols": True},
-            "another protocol stays blocked (UDP, ICMP), across hosts",
+            "other protocols stay blocked (UDP, ICMP), across hosts",
         ),
         ({"service_bypass": True}, "blocked also through Service, same host"),
         ({"refuse": True}, "default deny blocks, same host"),
