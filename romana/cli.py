@@ -266,7 +266,9 @@ def verify(path: str, as_json: bool) -> None:
 
 
 @main.command(epilog="Example: romana conformance networkpolicy-v1.json.gz --only ipBlock")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 @click.option(
     "--backend",
     default="nftables",
@@ -276,13 +278,35 @@ def verify(path: str, as_json: bool) -> None:
 @click.option("--only", default="", help="Cases with this text in their name, or with this tag.")
 @click.option("--hosts", default=2, show_default=True, type=click.IntRange(1, 3))
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def conformance(file: Path, backend: BackendName, only: str, hosts: int, as_json: bool) -> None:
-    """Prove this machine's kernel: make hosts and pods, enforce the cases of FILE, probe every
-    cell."""
+@click.option("--random", "chance", is_flag=True, help="Instead of FILE: a cluster by chance.")
+@click.option("--seed", type=click.IntRange(0), help="Of --random: makes the same again.")
+@click.option("--steps", default=10, show_default=True, type=click.IntRange(1), help="Of --random.")
+@click.option("--ipv6", is_flag=True, help="Of --random: pods with IPv6 addresses.")
+def conformance(
+    file: Path | None,
+    backend: BackendName,
+    only: str,
+    hosts: int,
+    as_json: bool,
+    chance: bool,
+    seed: int | None,
+    steps: int,
+    ipv6: bool,
+) -> None:
+    """Prove this machine's kernel: make hosts and pods, enforce the cases of FILE, or policies by
+    chance, and probe every cell."""
+    from romana.conformance.command import by_chance
     from romana.conformance.command import conformance as prove
     from romana.conformance.run import Setting
+    from romana.conformance.worlds import Shape
 
-    sys.exit(prove(file, Setting(hosts=hosts, backend=backend), only=only, as_json=as_json))
+    setting = Setting(hosts=hosts, backend=backend)
+    if chance == (file is not None):
+        raise click.UsageError("name a FILE, or give --random")
+    if file is None:
+        shape = Shape(hosts=hosts, family=6 if ipv6 else 4)
+        sys.exit(by_chance(seed, steps, shape, setting, as_json=as_json))
+    sys.exit(prove(file, setting, only=only, as_json=as_json))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,9 @@ def by_chance(
     chosen = secrets.randbelow(SEEDS) if seed is None else seed
     code = _proven(lambda: (random_case(chosen, steps, shape),), setting, as_json=as_json)
     if code:
-        again = f"romana conformance --random --seed {chosen} --steps {steps}"
+        family = " --ipv6" if shape.family == 6 else ""
+        where = f"--hosts {setting.hosts} --backend {setting.backend}{family}"
+        again = f"romana conformance --random --seed {chosen} --steps {steps} {where}"
         click.echo(f"romana conformance: seed {chosen} fails; again: {again}", err=True)
     elif seed is None and not as_json:
         click.echo(f"seed {chosen}")
