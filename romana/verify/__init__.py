@@ -9,7 +9,6 @@ or of somebody's hand shows. That the Admission itself is what the objects ask f
 of the argument; there the reference evaluator is the judge: of random worlds in the tests, and of
 each difference that is found here.
 
-- `space.py`: sets of packets, as peers' addresses with traffic.
 - `forms.py`: a table as rules that can be interpreted, however the kernel writes them.
 - `nft.py`: reads nft's JSON into that form; what it does not understand it names.
 - `interpret.py`: what becomes of all packets of one class.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 from romana.policy.intervals import Interval, contains
+from romana.policy.space import ANYTHING, LAST_ADDRESS, Region, everything, region_of
 from romana.verify.forms import (
     INTERFACES,
     Chain,
@@ -28,7 +29,6 @@ from romana.verify.forms import (
 )
 from romana.verify.intent import NEW, STATES, SYN, UNTRACKED, Intent, addresses_of, opens
 from romana.verify.interpret import PATHS, PacketClass, name_matches
-from romana.verify.space import ANYTHING, LAST_ADDRESS, Region, everything, region_of
 
 ELSEWHERE = "eth0"
 """Stands for every interface that neither is a pod's nor is named in the table."""

@@ -74,7 +74,7 @@ class NumberMatch:
 
     Args:
         field: of the packet.
-        values: the numbers; of PORT, traffic with its protocol (see `space.py`).
+        values: the numbers; of PORT, traffic with its protocol (see `policy/space.py`).
         family: 4 or 6 where only packets of that family can match; 0 for both.
         mask: what of the number counts.
         negated: it is none of them. (A packet of another family or protocol still does not match.)

@@ -9,9 +9,7 @@ from ipaddress import ip_address, ip_network
 from romana.objects import Network
 from romana.policy.admission import Admission, Endpoint, EndpointPrograms, Program
 from romana.policy.intervals import Intervals, subtract, union
-from romana.verify.forms import Field
-from romana.verify.interpret import PacketClass
-from romana.verify.space import (
+from romana.policy.space import (
     ANYTHING,
     EMPTY,
     LAST_ADDRESS,
@@ -24,6 +22,8 @@ from romana.verify.space import (
     region_of,
     traffic,
 )
+from romana.verify.forms import Field
+from romana.verify.interpret import PacketClass
 
 INVALID, ESTABLISHED, RELATED, NEW, UNTRACKED = 1, 2, 4, 8, 64
 """Conntrack's states."""

@@ -11,6 +11,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from romana.policy.intervals import contains
+from romana.policy.space import (
+    ANYTHING,
+    EMPTY,
+    LAST_ADDRESS,
+    LAST_PORT,
+    Part,
+    Region,
+    at,
+    everything,
+    join,
+    meet,
+    minus,
+    region_of,
+    traffic,
+)
 from romana.verify.forms import (
     INTERFACES,
     Chain,
@@ -25,21 +40,6 @@ from romana.verify.forms import (
     Table,
     UnknownForm,
     Verdict,
-)
-from romana.verify.space import (
-    ANYTHING,
-    EMPTY,
-    LAST_ADDRESS,
-    LAST_PORT,
-    Part,
-    Region,
-    at,
-    everything,
-    join,
-    meet,
-    minus,
-    region_of,
-    traffic,
 )
 
 MAX_DEPTH = 16

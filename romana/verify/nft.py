@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from romana.policy.intervals import Interval, Intervals, union
+from romana.policy.space import ANYTHING, traffic
 from romana.verify.forms import (
     ADDRESSES,
     INTERFACES,
@@ -29,7 +30,6 @@ from romana.verify.forms import (
     UnknownForm,
     Verdict,
 )
-from romana.verify.space import ANYTHING, traffic
 
 Values = Mapping[str, Any]
 

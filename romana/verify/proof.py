@@ -10,11 +10,11 @@ from typing import Any
 from romana.objects import Address, Key
 from romana.policy.admission import Flow
 from romana.policy.intervals import Intervals, contains
+from romana.policy.space import Region, meet, minus
 from romana.verify.classes import Classes
 from romana.verify.forms import Field, Table, UnknownForm
 from romana.verify.intent import INVALID, NEW, Intent, opens
 from romana.verify.interpret import Interpreter, PacketClass
-from romana.verify.space import Region, meet, minus
 
 PROTOCOLS = {6: "TCP", 17: "UDP", 132: "SCTP", 1: "ICMP", 58: "ICMPv6"}
 PORTS = (6, 17, 132)
