@@ -37,7 +37,7 @@ def test_everything_the_issue_lists_is_there() -> None:
     titles = " ".join(check.title for phase in PHASES for check in phase.checks)
     for word in ("reach each other", "source address", "Service", "reaches node", "node reaches",
                  "default deny blocks", "allowed peer", "another label", "another port",
-                 "other protocols", "another namespace", "reverse", "through Service", "kubelet",
+                 "UDP, ICMP", "another namespace", "reverse", "through Service", "kubelet",
                  "egress deny", "egress exception", "change admits", "change blocks",
                  "established", "restores"):  # fmt: skip
         assert word in titles
