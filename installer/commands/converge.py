@@ -18,9 +18,9 @@ from installer.commands.preparing import Prepared, connected, prepare
 from installer.commands.reporting import Reporting, utc
 from installer.engine import journal, lock
 from installer.engine.apply import Applied, apply
-from installer.engine.plan import Plan
+from installer.engine.plan import Plan, Verdict, Work
 from installer.errors import InstallerError, SmokeFailed
-from installer.events import Emit, Notice, Recap, ResourceResult, RunStarted
+from installer.events import Emit, Notice, Recap, ResourceResult, RoleStarted, RunStarted
 from installer.hosts.session import Session
 from installer.observers.tally import Tally
 from installer.pki import Credentials
@@ -110,21 +110,26 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
 
 def _show(plan: Plan, emit: Emit) -> None:
     """The plan, as the results that carrying it out would have."""
-    for work in plan.works:
-        for verdict in work.verdicts:
-            change = verdict.change
-            emit(
-                ResourceResult(
-                    host=work.host,
-                    role=work.role,
-                    resource=verdict.resource.id,
-                    outcome="failed" if verdict.error else "changed" if change else "ok",
-                    before=change.before if change else "",
-                    after=change.after if change else "",
-                    diff=change.diff if change else "",
-                    reason=verdict.error,
-                )
-            )
+    for works in plan.roles():
+        hosts = tuple(work.host for work in works)
+        emit(RoleStarted(role=works[0].role, title=works[0].title, hosts=hosts))
+        for work in works:
+            for verdict in work.verdicts:
+                emit(_result(work, verdict))
+
+
+def _result(work: Work, verdict: Verdict) -> ResourceResult:
+    change = verdict.change
+    return ResourceResult(
+        host=work.host,
+        role=work.role,
+        resource=verdict.resource.id,
+        outcome="failed" if verdict.error else "changed" if change else "ok",
+        before=change.before if change else "",
+        after=change.after if change else "",
+        diff=change.diff if change else "",
+        reason=verdict.error,
+    )
 
 
 class _Converging:

@@ -24,14 +24,15 @@ from installer.events import (
     RoleStarted,
     RunStarted,
 )
+from installer.observers.lines import (
+    COLOURS,
+    FULL,
+    check_details,
+    check_heading,
+    check_line,
+    resource_line,
+)
 
-COLOURS: dict[Outcome, str] = {
-    "ok": "green",
-    "changed": "yellow",
-    "failed": "bold red",
-    "skipped": "cyan",
-    "unreachable": "bold red",
-}
 LONGEST = 300
 QUIET_S = 10.0
 """Without a terminal, progress is a line at most this often."""
@@ -55,6 +56,8 @@ class Console:
         self._shown: dict[str, float] = {}
         self._title: tuple[str, str] | None = None
         self._width = 4
+        self._checks = 0
+        self._passed = 0
         self._mode = "apply"
         self._bars = Bars(
             SpinnerColumn(),
@@ -102,7 +105,10 @@ class Console:
 
     def _notice(self, event: Notice) -> None:
         if event.level != "debug":
-            self.line((event.text, "yellow" if event.level == "warning" else "dim"))
+            style = "yellow" if event.level == "warning" else "dim"
+            # Sentences break between words; only a terminal has a width to break at.
+            whole = not self._rich.is_terminal
+            self._rich.print(Text(event.text, style), soft_wrap=whole, highlight=False)
 
     def _progress(self, event: Progress) -> None:
         key = event.host or event.what
@@ -155,45 +161,41 @@ class Console:
         if event.outcome == "ok" or (event.outcome == "skipped" and not event.before):
             return
         self._head()
-        head = f"{event.host:{self._width}}  {event.role}  "
-        change = f"  {event.before} -> {event.after}" if event.after else ""
-        word = "" if event.outcome == "changed" else f"  {event.outcome}"
-        self.line(
-            head,
-            (event.resource, COLOURS[event.outcome]),
-            (change, "dim"),
-            (word, COLOURS[event.outcome]),
-        )
+        width = self._rich.width if self._rich.is_terminal else None
+        self.line(*resource_line(event, self._width, width))
         for line in event.reason.splitlines() if event.outcome != "skipped" else ():
-            self.line(f"    {_cut(line)}")
+            self.line(f"      {_cut(line)}")
         if self._diff and event.diff:
             for text in event.diff.splitlines():
-                self.line((f"    {text}", _diff_colour(text)))
+                self.line((f"      {text}", _diff_colour(text)))
 
     def _finished(self, event: RoleFinished) -> None:
         self._drop(event.host)
         if event.outcome == "skipped":
             self.line(
-                f"{event.host:{self._width}}  {event.role}  ", (f"skipped: {event.reason}", "cyan")
+                f"  {event.host:{self._width}}  {event.role}  ",
+                (f"skipped: {event.reason}", "cyan"),
             )
 
     def _check(self, event: CheckResult) -> None:
-        mark = ("  ok  ", "green") if event.passed else ("FAILED", "bold red")
-        self.line(
-            mark,
-            f"  {event.name}: ",
-            (f"expected {event.expected}, observed {event.observed}", "dim"),
-            f"  {event.seconds:.2f} s",
-        )
-        if event.evidence and not event.passed:
-            for text in event.evidence.splitlines():
-                self.line(f"        {text}")
+        width = self._rich.width if self._rich.is_terminal else FULL
+        if not self._checks:
+            self.line(("smoke test", "bold"), ("  Prove that policies are enforced", "dim"))
+            self.line(*check_heading(width))
+        self._checks += 1
+        self._passed += event.passed
+        self.line(*check_line(event, width))
+        for text in check_details(event):
+            self.line(text)
 
     def _recap(self, event: Recap) -> None:
         for key in tuple(self._tasks):
             self._drop(key)
         if event.hosts:
             self._rich.print(_table(event.hosts))
+        if self._checks:
+            passed = "all" if self._passed == self._checks else f"{self._passed} of"
+            self.line(f"smoke test: {passed} {self._checks} checks passed")
         for note in event.notes:
             self.line(note)
         if event.stopped:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from installer.events import (
 )
 from installer.observers.console import LONGEST, Console
 from installer.observers.jsonlines import JsonLines
+from installer.observers.lines import Part, check_heading, check_line, resource_line
 from installer.observers.log import KEPT, Log
 from installer.observers.redaction import redacted
 from installer.observers.tally import Tally
@@ -46,12 +48,16 @@ def result(outcome: str = "changed", **values: str) -> ResourceResult:
     return ResourceResult(outcome=outcome, before="absent", after="abc", **given)  # type: ignore[arg-type]
 
 
+def plain(*lines: list[Part]) -> list[str]:
+    return ["".join(words for words, _ in parts) for parts in lines]
+
+
 ROLE = RoleStarted(role="base", title="Prepare the system", hosts=("node1",))
 
 
 def test_a_change_is_one_line_under_its_roles_title() -> None:
     assert shown(ROLE, result()) == (
-        "base  Prepare the system\nnode1  base  file:/etc/x[1]  absent -> abc\n"
+        f"base  Prepare the system\n  node1  {'file:/etc/x[1]':50}  absent -> abc\n"
     )
 
 
@@ -61,8 +67,54 @@ def test_a_role_in_which_nothing_happens_is_not_worth_a_line() -> None:
 
 def test_a_failure_shows_its_last_lines_and_cuts_long_ones() -> None:
     text = shown(result("failed", reason="first\n" + "x" * 1000))
-    assert "  failed\n    first\n    xxx" in text
-    assert max(len(line) for line in text.splitlines()) <= LONGEST + 7
+    assert "  failed\n      first\n      xxx" in text
+    assert max(len(line) for line in text.splitlines()) <= LONGEST + 9
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_on_a_terminal_a_change_is_one_line_however_long_its_words(width: int) -> None:
+    names = ",".join(f"package-{number}" for number in range(40))
+    event = result(resource=f"package:{names}")
+    (line,) = plain(resource_line(replace(event, after=names), 10, width))
+    assert len(line) <= width
+    assert "…" in line
+    assert "absent -> package-0" in line
+
+
+def test_changes_are_in_columns() -> None:
+    short, long = (
+        plain(resource_line(result(resource=f"file:/{'x' * n}"), 10, 100))[0] for n in (5, 40)
+    )
+    assert short.index("absent") == long.index("absent")
+
+
+CHECK = CheckResult(
+    name="deny, same host", where="same host", expected="no answer", observed="no answer",
+    passed=True, seconds=0.123,
+)  # fmt: skip
+
+
+def test_checks_are_in_columns_that_fit_a_hundred() -> None:
+    heading, line = plain(check_heading(100)) + plain(check_line(CHECK, 100))
+    assert [line.index(word) for word in ("deny", "same host", "no answer")] == [
+        heading.index(word) for word in ("what", "where", "expected")
+    ]
+    assert line.rindex("no answer") == heading.index("observed")
+    assert line.endswith(" 0.12 s")
+    assert len(line) <= 100
+
+
+def test_on_a_narrow_terminal_a_check_goes_without_what_was_expected() -> None:
+    (line,) = plain(check_line(CHECK, 80))
+    assert line.count("no answer") == 1
+    assert len(line) <= 85
+
+
+def test_the_checks_are_counted_at_the_end() -> None:
+    failed = replace(CHECK, passed=False)
+    end = Recap(hosts=(), seconds=1)
+    assert "smoke test: all 2 checks passed\n" in shown(CHECK, CHECK, end)
+    assert "smoke test: 1 of 2 checks passed\n" in shown(CHECK, failed, end)
 
 
 def test_diffs_are_shown_when_asked_for() -> None:
@@ -75,8 +127,9 @@ def test_a_failed_check_shows_its_evidence_and_a_passed_one_does_not() -> None:
     check = CheckResult(
         name="deny", expected="blocked", observed="open", passed=False, evidence="policy: x"
     )
-    assert "FAILED  deny: expected blocked, observed open" in shown(check)
-    assert "        policy: x" in shown(check)
+    text = shown(check)
+    assert "FAIL  deny " in text
+    assert "\n      expected blocked, observed open\n      policy: x\n" in text
 
 
 @pytest.mark.parametrize(
