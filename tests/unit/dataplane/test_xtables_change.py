@@ -1,0 +1,104 @@
+"""Changes of iptables and ipset: where they lead, and what is in force at each moment of them."""
+
+import copy
+import random
+from ipaddress import ip_address
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from xtables_kernel import INGRESS, changed, expected, loaded, random_admission, random_packet
+
+from romana.dataplane.nftables import Settings
+from romana.dataplane.xtables.change import Found, difference, replacement
+from romana.dataplane.xtables.tables import EMPTY, HOOKS, Renderer, render
+from romana.policy.admission import Admission, Endpoint, EndpointPrograms, Grant, Program
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32))
+def test_at_every_moment_of_a_change_a_packet_is_judged_by_the_old_or_the_new(seed):
+    chance = random.Random(seed)
+    renderer = Renderer(Settings())
+    old = random_admission(chance)
+    kernel, placed, naming = loaded(renderer.render(old))
+    new = changed(chance, old)
+    wanted = renderer.render(new)
+    change = difference(placed, wanted, naming)
+    packets = [random_packet(chance, chance.choice((old, new))) for _ in range(40)]
+    allowed = [{expected(old, each), expected(new, each)} for each in packets]
+
+    def check(moment):
+        for packet, verdicts in zip(packets, allowed, strict=True):
+            assert kernel.verdict(packet)[0] in verdicts, (moment, packet)
+
+    for line in change.sets:
+        kernel.ipset(line)
+        check(line)
+    for family, text in change.rules.items():
+        kernel.iptables(family, text)
+        check(f"rules of IPv{family}")
+    for name in change.swept:
+        kernel.ipset(f"destroy {name}")
+    for packet in packets:
+        assert kernel.verdict(packet)[0] == expected(new, packet)
+    assert set(kernel.sets) == set(change.result.names.values())
+    for key, name in change.result.names.items():
+        assert kernel.sets[name] == wanted.sets[key].elements
+    fresh, _, _ = loaded(wanted)
+    assert fresh.chains[4].keys() == kernel.chains[4].keys()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32))
+def test_what_was_done_to_sets_can_be_taken_back(seed):
+    chance = random.Random(seed)
+    old = random_admission(chance)
+    kernel, placed, naming = loaded(render(old, Settings()))
+    before = copy.deepcopy(kernel.sets)
+    change = difference(placed, render(changed(chance, old), Settings()), naming)
+    for line in change.sets:
+        kernel.ipset(line)
+    for line in change.undone:
+        kernel.ipset(line, exist=True)
+    assert kernel.sets == before
+
+
+def test_removal_leaves_nothing():
+    tables = render(random_admission(random.Random(3)), Settings())
+    kernel, placed, naming = loaded(tables)
+    found = {
+        key: Found(chains=frozenset(chains), hooks=dict.fromkeys(HOOKS[key[1]], 1))
+        for key, chains in tables.chains.items()
+    }
+    change = replacement(found, frozenset(placed.names.values()), EMPTY, naming)
+    for family, text in change.rules.items():
+        kernel.iptables(family, text)
+    for name in change.swept:
+        kernel.ipset(f"destroy {name}")
+    assert (kernel.sets, kernel.chains) == ({}, {4: {}, 6: {}})
+    assert "-D FORWARD -j ROMANA-FORWARD" in change.rules[4]
+
+
+def test_an_unchanged_admission_changes_nothing():
+    renderer = Renderer(Settings())
+    admission = random_admission(random.Random(1))
+    _, placed, naming = loaded(renderer.render(admission))
+    change = difference(placed, renderer.render(admission), naming)
+    assert (change.sets, change.rules, change.swept) == ((), {}, frozenset())
+
+
+def test_one_more_grant_is_one_line_of_ipset():
+    renderer = Renderer(Settings())
+    grants = frozenset(Grant(4, at, at, 6, 80, 80) for at in range(1, 200))
+    endpoint = Endpoint(interface="rom1", addresses=(ip_address("10.112.0.5"),), pod=("t", "t"))
+
+    def admission(granted):
+        program = Program(name="p", direction=INGRESS, policies=(), grants=granted)
+        programs = EndpointPrograms(endpoint=endpoint, ingress="p")
+        return Admission(endpoints={"rom1": programs}, programs={"p": program})
+
+    _, placed, naming = loaded(renderer.render(admission(grants)))
+    more = renderer.render(admission(grants | {Grant(4, 500, 500, 6, 80, 80)}))
+    change = difference(placed, more, naming)
+    assert change.sets == ("add ROMANA-p-hp-1 0.0.1.244,tcp:80",)
+    assert (change.rules, change.swept) == ({}, frozenset())
