@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import logging
 import shlex
 import socket
 import time
@@ -42,6 +43,8 @@ for a quarter of an hour."""
 PREPARE = (
     "export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"
 )
+# What paramiko has to say comes as an exception; on its own it would print it beside our output.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 UNPACK = (
     "dir=$(mktemp -d /var/tmp/romana-XXXXXXXX) || exit 1\n"
     "trap 'cd / && rm -rf \"$dir\"' EXIT\n"
@@ -112,8 +115,11 @@ class Connection:
 
     def _transport(self) -> Transport:
         transport: Transport | None = self._connection.transport
-        if transport is None or not transport.is_active():
-            raise EOFError("closed by the host")
+        if transport is None:
+            raise EOFError("it was never open")
+        if not transport.is_active():
+            error = transport.get_exception()
+            raise EOFError(str(error or "") or "closed by the host")
         return transport
 
 
