@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -37,7 +38,7 @@ from installer.commands import clusters
 from installer.commands.clusters import Wish
 from installer.commands.existing import kubeconfig
 from installer.commands.preparing import connected
-from installer.errors import InstallerError
+from installer.errors import HostError, InstallerError
 from installer.events import Event
 from installer.hosts.session import Session
 from installer.images import BUSYBOX
@@ -117,16 +118,16 @@ class Commits:
     def __init__(self, session: Session, limit_s: float) -> None:
         self.times: list[float] = []
         self._ready = threading.Event()
-        script = f"exec python3 -c '{_COMMITS.format(limit_s=limit_s)}' 2>/dev/null"
-        self._thread = threading.Thread(
-            target=session.run,
-            args=(script,),
-            kwargs={"timeout_s": limit_s + 30, "on_line": self._take},
-            daemon=True,
-        )
-        self._thread.start()
+        self._session, self._limit_s = session, limit_s
+        threading.Thread(target=self._listen, daemon=True).start()
         if not self._ready.wait(10):
             raise InstallerError(f"{session.host} does not tell of its table", "has it python3?")
+
+    def _listen(self) -> None:
+        script = f"exec python3 -c '{_COMMITS.format(limit_s=self._limit_s)}' 2>/dev/null"
+        # It listens until the session is closed, once all has been measured.
+        with contextlib.suppress(HostError):
+            self._session.run(script, timeout_s=self._limit_s + 30, on_line=self._take)
 
     def _take(self, line: str) -> None:
         self._ready.set()
