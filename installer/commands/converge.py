@@ -14,6 +14,7 @@ from installer import pki, platforms
 from installer.cluster import Cluster, Host, Platform
 from installer.commands import clusters, fixed
 from installer.commands.clusters import Wish
+from installer.commands.next_steps import next_steps
 from installer.commands.preparing import Prepared, connected, prepare
 from installer.commands.reporting import Reporting, utc
 from installer.engine import journal, lock
@@ -226,13 +227,13 @@ class _Converging:
             stopped=stopped,
             notes=("nothing was changed, as you wished",)
             if declined
-            else tuple(self._notes(prepared)),
+            else tuple(self._notes(prepared, changed=not stopped and prepared.plan.pending)),
         )
         self._emit(recap)
         failed = stopped or any(host.failed or host.unreachable for host in recap.hosts)
         return 1 if failed else 2 if declined else 0
 
-    def _notes(self, prepared: Prepared) -> Iterator[str]:
+    def _notes(self, prepared: Prepared, *, changed: bool) -> Iterator[str]:
         first = pki.expiries(prepared.credentials)[0]
         days = int((first.ends.timestamp() - time.time()) // 86400)
         where = f" on {first.host}" if first.host else ""
@@ -240,9 +241,10 @@ class _Converging:
         if days < EXPIRY_WARNING_DAYS:
             note = f"certificate {first.name}{where} ends in {days} days"
         yield f"{note} (first {first.name}{where}, {first.ends:%Y-%m-%d})"
-        kubeconfig = self._cluster.state / "kubeconfig"
-        if kubeconfig.exists():
-            yield f"export KUBECONFIG={kubeconfig}"
+        if changed:
+            yield from next_steps(self._cluster, prepared.kubectl)
+        elif self._cluster.kubeconfig.exists():
+            yield f"export KUBECONFIG={self._cluster.kubeconfig}"
 
 
 def write_kubeconfig(cluster: Cluster, credentials: Credentials, server: str) -> Path:

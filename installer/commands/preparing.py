@@ -4,9 +4,11 @@ check mode and for real."""
 from __future__ import annotations
 
 import contextlib
+import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from installer import artifacts, pki
 from installer.artifacts.choice import choose, record
@@ -37,6 +39,8 @@ class Prepared:
     plan: Plan
     credentials: Credentials
     kubernetes: str
+    kubectl: Path | None
+    """The release's own, where this machine can run it."""
     lost: tuple[str, ...]
     """Hosts that could not be reached or asked."""
 
@@ -82,10 +86,11 @@ def prepare(
     choice = choose(cluster, Site(url=cluster.download_url), emit)
     record(cluster, choice)
     _preflight(cluster, facts, choice.version, emit)
+    architecture = _architecture(facts)
     had = artifacts.prepare(
         cluster,
         pythons={python_version(seen) for seen in facts.values()},
-        architecture=_architecture(facts),
+        architecture=architecture,
         emit=emit,
     )
     adopt_lost(cluster, sessions, emit)
@@ -114,6 +119,9 @@ def prepare(
         plan=plan,
         credentials=credentials,
         kubernetes=had.kubernetes,
+        kubectl=had.program("kubectl").path
+        if ARCHITECTURES.get(platform.machine()) == architecture
+        else None,
         lost=tuple(host.name for host in meant if host.name not in answered),
     )
 
