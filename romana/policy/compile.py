@@ -30,8 +30,10 @@ them holds it. The form depends on the objects alone, not on their order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from hashlib import blake2b
+from operator import is_
 
 from romana.objects import Key, Pod, Snapshot
 from romana.policy.admission import (
@@ -39,11 +41,11 @@ from romana.policy.admission import (
     Direction,
     Endpoint,
     EndpointPrograms,
-    Grant,
     Program,
 )
 from romana.policy.grants import GrantTable, NamedPorts
 from romana.policy.model import Entry, RomanaPolicy
+from romana.policy.peers import PeerIndex
 from romana.policy.pods import NamedPort, PodIndex, resolve
 from romana.policy.selection import PolicyIndex
 from romana.policy.traffic import TrafficSums
@@ -71,37 +73,85 @@ def compile_admission(snapshot: Snapshot, endpoints: Iterable[Endpoint]) -> Admi
     return Compiler(snapshot, endpoints).admission()
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A program, and what it was made of."""
+
+    program: Program
+    policies: tuple[RomanaPolicy, ...]
+    source: object
+    table: GrantTable
+
+
 class Compiler:
-    """Compiles for one snapshot and one set of endpoints; remembers what it has looked up."""
+    """Compiles for one snapshot and one set of endpoints; remembers what it has looked up, so that
+    `change` can go over to another snapshot (see `live.py`)."""
 
     def __init__(self, snapshot: Snapshot, endpoints: Iterable[Endpoint]) -> None:
-        self._snapshot = snapshot
-        self._endpoints = {endpoint.interface: endpoint for endpoint in endpoints}
-        self._pods = PodIndex(snapshot, self._endpoints.values())
-        self._policies = PolicyIndex(snapshot, {each.pod[0] for each in self._endpoints.values()})
+        self.snapshot = snapshot
+        self.endpoints = {endpoint.interface: endpoint for endpoint in endpoints}
+        self.pods = PodIndex(snapshot, self.endpoints.values())
+        self.policies = PolicyIndex(snapshot, self.namespaces)
+        self.peers = PeerIndex()
         self._translated: dict[tuple[type, Key, Direction], RomanaPolicy | None] = {}
-        self._programs: dict[str, Program] = {}
-        self._grants: dict[object, frozenset[Grant]] = {}
+        self._made: dict[str, _Made] = {}
+        self._tables: dict[object, GrantTable] = {}
         self._sums = TrafficSums()
+        self._judged = {name: self._judge(each) for name, each in self.endpoints.items()}
+
+    @property
+    def namespaces(self) -> frozenset[str]:
+        """Those of this host's pods."""
+        return frozenset(each.pod[0] for each in self.endpoints.values())
 
     def admission(self) -> Admission:
         """What every endpoint admits."""
-        endpoints = {
-            interface: self._judged(endpoint) for interface, endpoint in self._endpoints.items()
+        programs = {
+            name: self._made[name].program if name in self._made else _CLOSED_NAMES[name]
+            for name in sorted(self._used())
         }
-        return Admission(endpoints=endpoints, programs=dict(sorted(self._programs.items())))
+        return Admission(endpoints=dict(self._judged), programs=programs)
 
-    def _judged(self, endpoint: Endpoint) -> EndpointPrograms:
-        pod = self._snapshot.pods.get(endpoint.pod)
+    def forget(self, kind: type, key: Key) -> None:
+        """Take notice that an object that isolates is another one now."""
+        for direction in Direction:
+            self._translated.pop((kind, key, direction), None)
+
+    def judge_again(self, interfaces: Iterable[str]) -> None:
+        """Work out again which programs judge endpoints that have changed in any way, or are gone,
+        and forget the programs that no endpoint has any more."""
+        for name in interfaces:
+            endpoint = self.endpoints.get(name)
+            if endpoint is None:
+                self._judged.pop(name, None)
+            else:
+                self._judged[name] = self._judge(endpoint)
+        used = self._used()
+        self._made = {name: made for name, made in self._made.items() if name in used}
+        sources = {made.source for made in self._made.values()}
+        for source in [each for each in self._tables if each not in sources]:
+            self.pods.drop(self.peers.remove(self._tables.pop(source)))
+
+    def regranted(self, tables: Collection[GrantTable]) -> None:
+        """Take notice that grants have changed."""
+        for name, made in self._made.items():
+            if made.table in tables:
+                program = replace(made.program, grants=made.table.current)
+                self._made[name] = replace(made, program=program)
+
+    def _used(self) -> set[str]:
+        both = ((each.ingress, each.egress) for each in self._judged.values())
+        return {name for names in both for name in names if name is not None}
+
+    def _judge(self, endpoint: Endpoint) -> EndpointPrograms:
+        pod = self.snapshot.pods.get(endpoint.pod)
         if pod is None or pod.host_network:
-            for program in CLOSED.values():
-                self._programs[program.name] = program
             return EndpointPrograms(
                 endpoint=endpoint,
                 ingress=CLOSED[Direction.INGRESS].name,
                 egress=CLOSED[Direction.EGRESS].name,
             )
-        selecting = self._policies.selecting(pod)
+        selecting = self.policies.selecting(pod)
         return EndpointPrograms(
             endpoint=endpoint,
             ingress=self._program(Direction.INGRESS, pod, selecting),
@@ -121,34 +171,50 @@ class Compiler:
             return None
         resolved = _resolved(pod, policies) if direction is Direction.INGRESS else None
         name = _name(direction, policies, resolved or {})
-        if name not in self._programs:
-            entries = frozenset(entry for policy in policies for entry in policy.entries)
-            self._programs[name] = Program(
-                name=name,
-                direction=direction,
-                policies=tuple(policy.origin.key for policy in policies),
-                grants=self._granted(entries, resolved),
-            )
+        made = self._made.get(name)
+        if made is None or not all(map(is_, made.policies, policies)):
+            self._made[name] = self._make(name, direction, policies, resolved)
         return name
 
-    def _granted(self, entries: frozenset[Entry], resolved: NamedPorts | None) -> frozenset[Grant]:
+    def _make(
+        self,
+        name: str,
+        direction: Direction,
+        policies: tuple[RomanaPolicy, ...],
+        resolved: NamedPorts | None,
+    ) -> _Made:
+        entries = frozenset(entry for policy in policies for entry in policy.entries)
+        source = (entries, None if resolved is None else frozenset(resolved.items()))
+        table = self._tables.get(source)
+        if table is None:
+            table = self._tables[source] = self._summed(entries, resolved)
+        program = Program(
+            name=name,
+            direction=direction,
+            policies=tuple(policy.origin.key for policy in policies),
+            grants=table.current,
+        )
+        return _Made(program, policies, source, table)
+
+    def _summed(self, entries: Iterable[Entry], resolved: NamedPorts | None) -> GrantTable:
         """What entries admit together. Namespaces often say the same: that is worked out, and kept
         in memory, once."""
-        key = (entries, None if resolved is None else frozenset(resolved.items()))
-        known = self._grants.get(key)
-        if known is None:
-            table = GrantTable(self._pods, self._sums, resolved)
-            for entry in entries:
-                table.add(entry)
-            known = self._grants[key] = table.grants()
-        return known
+        table = GrantTable(self.pods, self._sums, resolved)
+        for entry in entries:
+            table.add(entry)
+        table.finish()
+        self.peers.add(table)
+        return table
 
     def _translate(self, policy: Isolating, direction: Direction) -> RomanaPolicy | None:
         key = (type(policy), policy.key, direction)
         if key not in self._translated:
-            labels = self._snapshot.segment_labels
+            labels = self.snapshot.segment_labels
             self._translated[key] = translate_direction(policy, direction, labels)
         return self._translated[key]
+
+
+_CLOSED_NAMES = {program.name: program for program in CLOSED.values()}
 
 
 def _resolved(pod: Pod, policies: Iterable[RomanaPolicy]) -> NamedPorts:

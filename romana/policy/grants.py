@@ -1,12 +1,12 @@
-"""The grants of one program, summed over the entries of its policies. The canonical form that comes
-out is described in `compile.py`."""
+"""The grants of one program, summed over the entries of its policies, as a whole or for a single
+host. The canonical form that comes out is described in `compile.py`."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from romana.objects import Pod
+from romana.objects import IPBlock, Pod
 from romana.policy.admission import ANY_PROTOCOL, Grant
 from romana.policy.intervals import Intervals, contains
 from romana.policy.model import EVERY_PORT, Entry, PodSet, PolicyPeer, PortRange, Rule
@@ -28,11 +28,28 @@ class GrantTable:
     """
 
     def __init__(self, pods: PodIndex, sums: TrafficSums, resolved: NamedPorts | None) -> None:
+        self.current: frozenset[Grant] = frozenset()
         self._pods = pods
         self._sums = sums
         self._resolved = resolved
         self._hosts: dict[Host, Traffic] = {}
-        self._networks: defaultdict[int, list[tuple[Intervals, Traffic]]] = defaultdict(list)
+        self._parts: defaultdict[int, list[tuple[Intervals, Traffic]]] = defaultdict(list)
+        self._networks: Mapping[int, NetworkGrants] = {}
+        self._singles: dict[Host, Traffic] = {}
+        self._numbered_of: dict[PodSet, Traffic] = {}
+        self._named_of: defaultdict[PodSet, set[NamedPort]] = defaultdict(set)
+        self._named_at: set[tuple[IPBlock | None, NamedPort]] = set()
+
+    @property
+    def sets(self) -> Iterable[PodSet]:
+        """The sets of pods that are granted anything."""
+        return self._numbered_of.keys() | self._named_of.keys()
+
+    @property
+    def by_address(self) -> bool:
+        """Whether a pod that is in none of the sets may be granted something of its own: a port
+        name."""
+        return bool(self._named_at)
 
     def add(self, entry: Entry) -> None:
         """Admit what an entry describes."""
@@ -62,16 +79,22 @@ class GrantTable:
 
     def _add_peer(self, peer: PolicyPeer | None, traffic: Traffic) -> None:
         if isinstance(peer, PodSet):
+            known = self._numbered_of.get(peer)
+            self._numbered_of[peer] = self._sums.add(known, traffic) if known else traffic
             self._add_hosts(self._pods.hosts_in(peer), traffic)
         elif peer is None:
             for family, addresses in ALL_ADDRESSES.items():
-                self._networks[family].append((addresses, traffic))
+                self._parts[family].append((addresses, traffic))
         else:
-            self._networks[peer.cidr.version].append((block_addresses(peer), traffic))
+            self._parts[peer.cidr.version].append((block_addresses(peer), traffic))
 
     def _add_named(self, peers: tuple[PolicyPeer, ...] | None, name: NamedPort) -> None:
         """Admit a port name to those peers that are pods, to each as it is there."""
         for peer in (None,) if peers is None else peers:
+            if isinstance(peer, PodSet):
+                self._named_of[peer].add(name)
+            else:
+                self._named_at.add((peer, name))
             for pod, hosts in self._receivers(peer, name):
                 ports = ((name[1].number, port, port) for port in resolve(pod, name))
                 self._add_hosts(hosts, traffic_of(ports))
@@ -101,28 +124,66 @@ class GrantTable:
             old = table.get(host, NOTHING)
             table[host] = add(old, traffic) if old else traffic
 
-    def grants(self) -> frozenset[Grant]:
-        """The canonical form of all that was added."""
-        networks = {family: NetworkGrants(parts) for family, parts in self._networks.items()}
-        result = [
-            Grant(family, low, high, *box)
-            for family, each in networks.items()
-            for (low, high), box in each.grants
-            if low < high
-        ]
-        for family, each in networks.items():
+    def finish(self) -> frozenset[Grant]:
+        """The canonical form of all that was added, `current` from now on. Nothing can be added any
+        more, but hosts can change."""
+        self._networks = {family: NetworkGrants(parts) for family, parts in self._parts.items()}
+        self._parts.clear()
+        result = []
+        for family, each in self._networks.items():
             for (low, high), box in each.grants:
-                if low == high:
-                    self._add_hosts(((family, low),), (box,))
-        result.extend(self._host_grants(networks))
-        return frozenset(result)
+                if low < high:
+                    result.append(Grant(family, low, high, *box))
+                else:
+                    self._add_single((family, low), box)
+        for host, traffic in self._singles.items():
+            self._add_hosts((host,), traffic)
+        for host, traffic in self._hosts.items():
+            result.extend(self._of_host(host, traffic))
+        self._hosts.clear()
+        self.current = frozenset(result)
+        return self.current
 
-    def _host_grants(self, networks: Mapping[int, NetworkGrants]) -> Iterator[Grant]:
-        for (family, address), traffic in self._hosts.items():
-            network = networks.get(family)
-            for box in traffic:
-                if network is None or not contains(network.covering(box), address):
-                    yield Grant(family, address, address, *box)
+    def at(self, host: Host, pods: Iterable[tuple[Pod, frozenset[PodSet]]]) -> frozenset[Grant]:
+        """The grants of one host.
+
+        Args:
+            host: in question.
+            pods: those that have this address, each with the sets that hold it.
+        """
+        traffic = self._singles.get(host, NOTHING)
+        for pod, sets in pods:
+            for part in self._of_pod(host, pod, sets):
+                traffic = self._sums.add(traffic, part)
+        return frozenset(self._of_host(host, traffic))
+
+    def _of_pod(self, host: Host, pod: Pod, sets: frozenset[PodSet]) -> Iterator[Traffic]:
+        names: set[NamedPort] = set()
+        for each in sets:
+            if each in self._numbered_of:
+                yield self._numbered_of[each]
+            names |= self._named_of.get(each, frozenset())
+        for block, name in self._named_at:
+            if block is None or _holds(block, host):
+                names.add(name)
+        for name in names:
+            yield traffic_of((name[1].number, port, port) for port in resolve(pod, name))
+
+    def _add_single(self, host: Host, box: Box) -> None:
+        known = self._singles.get(host, NOTHING)
+        self._singles[host] = self._sums.add(known, (box,))
+
+    def _of_host(self, host: Host, traffic: Traffic) -> Iterator[Grant]:
+        """What of a host's traffic no network holds."""
+        family, address = host
+        network = self._networks.get(family)
+        for box in traffic:
+            if network is None or not contains(network.covering(box), address):
+                yield Grant(family, address, address, *box)
+
+
+def _holds(block: IPBlock, host: Host) -> bool:
+    return block.cidr.version == host[0] and contains(block_addresses(block), host[1])
 
 
 def _names(rules: Iterable[Rule]) -> Iterator[NamedPort]:

@@ -1,10 +1,11 @@
-"""Which pods a set holds, and at which addresses, for one snapshot: indexed and remembered, since
-many policies ask for the same."""
+"""Which pods a set holds, and at which addresses: indexed and remembered, since many policies ask
+for the same, and kept up to date as pods come and go."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address
 
 from romana.objects import Address, Key, Operator, Pod, Protocol, Selector, Snapshot
 from romana.policy.admission import Endpoint
@@ -35,16 +36,14 @@ class PodIndex:
 
     def __init__(self, snapshot: Snapshot, endpoints: Iterable[Endpoint]) -> None:
         self._namespaces = snapshot.namespaces
-        self._leases: defaultdict[Key, list[Address]] = defaultdict(list)
-        for endpoint in endpoints:
-            self._leases[endpoint.pod].extend(endpoint.addresses)
-        self._leased = frozenset(each for lease in self._leases.values() for each in lease)
+        self._leases, self._holders = _leases(endpoints)
+        self._claims: dict[Address, tuple[Pod, ...]] | None = None
         self._by_namespace: defaultdict[str, list[Pod]] = defaultdict(list)
         for pod in snapshot.pods.values():
             if not pod.host_network:
                 self._by_namespace[pod.namespace].append(pod)
-        self._by_label: dict[str, Mapping[str, list[Pod]]] = {}
-        self._by_port: Mapping[NamedPort, list[Pod]] | None = None
+        self._by_label: dict[str, defaultdict[str, list[Pod]]] = {}
+        self._by_port: defaultdict[NamedPort, list[Pod]] | None = None
         self._namespaces_of: dict[Selector, frozenset[str]] = {}
         self._pods_of: dict[PodSet, tuple[Pod, ...]] = {}
         self._hosts_of: dict[PodSet, tuple[Host, ...]] = {}
@@ -56,7 +55,7 @@ class PodIndex:
         if known is None:
             lease = self._leases.get(pod.key)
             addresses = (
-                (each for each in pod.addresses if each not in self._leased)
+                (each for each in pod.addresses if each not in self._holders)
                 if lease is None
                 else lease
             )
@@ -86,10 +85,105 @@ class PodIndex:
         if self._by_port is None:
             by_port: defaultdict[NamedPort, list[Pod]] = defaultdict(list)
             for pod in self._all():
-                for key in {(each.name, each.protocol) for each in pod.ports}:
+                for key in _names(pod):
                     by_port[key].append(pod)
             self._by_port = by_port
         return self._by_port.get(port, ())
+
+    def pods_of(self, namespace: str) -> Iterable[Pod]:
+        """The pods of a namespace."""
+        return self._by_namespace.get(namespace, ())
+
+    def claiming(self, address: Address) -> Iterator[Key]:
+        """The pods that an address may belong to: by a lease, or as their status says."""
+        yield from self._holders.get(address, ())
+        for pod in self._claimed().get(address, ()):
+            yield pod.key
+
+    def at(self, host: Host) -> Iterator[Key]:
+        """The pods that have an address (several, while a snapshot lags)."""
+        address = _ADDRESS[host[0]](host[1])
+        if address in self._holders:
+            yield from self._holders[address]
+            return
+        for pod in self._claimed().get(address, ()):
+            if pod.key not in self._leases:
+                yield pod.key
+
+    def change(
+        self,
+        snapshot: Snapshot,
+        endpoints: Iterable[Endpoint],
+        pods: Iterable[tuple[Pod | None, Pod | None]],
+        forgotten: Collection[PodSet],
+    ) -> None:
+        """Go over to another snapshot.
+
+        Args:
+            snapshot: the cluster now.
+            endpoints: what is on this host now.
+            pods: each that changes, or whose namespace, lease or rival for an address does: as it
+                was, as it is.
+            forgotten: the sets that hold any of them, before or after.
+        """
+        self._leases, self._holders = _leases(endpoints)
+        self._namespaces = snapshot.namespaces
+        for old, new in pods:
+            self._remove(old)
+            self._insert(new)
+        self.drop(forgotten)
+
+    def drop(self, sets: Iterable[PodSet]) -> None:
+        """Forget what sets hold."""
+        for each in sets:
+            self._pods_of.pop(each, None)
+            self._hosts_of.pop(each, None)
+
+    def recheck(self, namespaces: Iterable[str]) -> None:
+        """Ask again which selectors choose namespaces, whose labels or first pod are new."""
+        for selector, names in self._namespaces_of.items():
+            pods = PodSet(namespaces=selector)
+            holds = {each for each in namespaces if pods.holds_namespace(each, self._namespaces)}
+            self._namespaces_of[selector] = (names - frozenset(namespaces)) | holds
+
+    def _claimed(self) -> dict[Address, tuple[Pod, ...]]:
+        if self._claims is None:
+            claims = self._claims = {}
+            for pod in self._all():
+                for address in pod.addresses:
+                    claims[address] = (*claims.get(address, ()), pod)
+        return self._claims
+
+    def _insert(self, pod: Pod | None) -> None:
+        if pod is None or pod.host_network:
+            return
+        claims = self._claimed()
+        for found in self._lists(pod):
+            found.append(pod)
+        for address in pod.addresses:
+            claims[address] = (*claims.get(address, ()), pod)
+
+    def _remove(self, pod: Pod | None) -> None:
+        if pod is None or pod.host_network:
+            return
+        claims = self._claimed()
+        self._host_of.pop(pod.key, None)
+        for found in self._lists(pod):
+            found[:] = _without(pod, found)
+        for address in pod.addresses:
+            rest = tuple(_without(pod, claims.pop(address, ())))
+            if rest:
+                claims[address] = rest
+
+    def _lists(self, pod: Pod) -> Iterator[list[Pod]]:
+        """The lists that a pod is in."""
+        yield self._by_namespace[pod.namespace]
+        for key, by_value in self._by_label.items():
+            if key in pod.labels:
+                yield by_value[pod.labels[key]]
+        if self._by_port is not None:
+            for name in _names(pod):
+                yield self._by_port[name]
 
     def _all(self) -> Iterator[Pod]:
         return (pod for pods in self._by_namespace.values() for pod in pods)
@@ -105,7 +199,7 @@ class PodIndex:
         found = (pod for value in set(wanted.values) for pod in labelled.get(value, ()))
         return (pod for pod in found if pod.namespace in names)
 
-    def _labelled(self, key: str) -> Mapping[str, list[Pod]]:
+    def _labelled(self, key: str) -> defaultdict[str, list[Pod]]:
         """The pods that have a label, by its value."""
         known = self._by_label.get(key)
         if known is None:
@@ -126,6 +220,34 @@ class PodIndex:
                 name for name in self._by_namespace if pods.holds_namespace(name, self._namespaces)
             )
         return known
+
+
+_ADDRESS: Mapping[int, Callable[[int], Address]] = {4: IPv4Address, 6: IPv6Address}
+
+
+def _leases(
+    endpoints: Iterable[Endpoint],
+) -> tuple[Mapping[Key, tuple[Address, ...]], Mapping[Address, tuple[Key, ...]]]:
+    """The addresses of each pod with an endpoint, and the pods of each such address."""
+    leases: defaultdict[Key, tuple[Address, ...]] = defaultdict(tuple)
+    holders: defaultdict[Address, tuple[Key, ...]] = defaultdict(tuple)
+    for endpoint in endpoints:
+        leases[endpoint.pod] += endpoint.addresses
+        for address in endpoint.addresses:
+            holders[address] += (endpoint.pod,)
+    return dict(leases), dict(holders)
+
+
+def _names(pod: Pod) -> set[NamedPort]:
+    return {(each.name, each.protocol) for each in pod.ports}
+
+
+def _without(pod: Pod, pods: Collection[Pod]) -> list[Pod]:
+    """The others. The same value is as a rule the very same object, and found quickly so."""
+    rest = [each for each in pods if each is not pod]
+    if len(rest) < len(pods):
+        return rest
+    return [each for each in pods if each.key != pod.key]
 
 
 def resolve(pod: Pod, port: NamedPort) -> tuple[int, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from romana.objects import NetworkPolicy, Operator, OperatorPolicy, Pod, Snapshot
+from romana.objects import Namespace, NetworkPolicy, Operator, OperatorPolicy, Pod, Snapshot
 from romana.policy.model import PodSet
 from romana.policy.translate import Isolating, effective, targets
 
@@ -19,56 +19,71 @@ class PolicyIndex:
     """
 
     def __init__(self, snapshot: Snapshot, namespaces: Iterable[str]) -> None:
-        wanted = frozenset(namespaces)
-        self._by_label: defaultdict[tuple[str, str, str], list[NetworkPolicy]] = defaultdict(list)
-        self._others: defaultdict[str, list[NetworkPolicy]] = defaultdict(list)
-        self._annotated = {
-            name: namespace
-            for name in wanted
-            if (namespace := snapshot.namespaces.get(("", name))) and namespace.isolated_by
-        }
+        self._in: dict[str, _InNamespace] = {}
+        self.refresh(snapshot, namespaces)
+
+    def refresh(self, snapshot: Snapshot, namespaces: Iterable[str]) -> None:
+        """Look again at some namespaces."""
+        known = snapshot.namespaces
+        wanted = {name: _InNamespace(known.get(("", name))) for name in namespaces}
         for policy in snapshot.policies.values():
-            if policy.namespace in wanted:
-                self._add(effective(policy, snapshot.namespaces))
-        self._snapshot = snapshot
-        self._operators: defaultdict[str, list[tuple[OperatorPolicy, list[PodSet]]]] = defaultdict(
-            list
-        )
+            found = wanted.get(policy.namespace)
+            if found is not None:
+                found.add(effective(policy, known))
         for _, each in sorted(snapshot.operator_policies.items()):
-            self._add_operator(each, wanted)
+            sets = targets(each, snapshot.segment_labels)
+            for name, found in wanted.items():
+                if here := [pods for pods in sets if pods.holds_namespace(name, known)]:
+                    found.operators.append((each, here))
+        self._in.update(wanted)
 
-    def _add_operator(self, policy: OperatorPolicy, wanted: Iterable[str]) -> None:
-        found = targets(policy, self._snapshot.segment_labels)
-        known = self._snapshot.namespaces
-        for name in wanted:
-            if here := [pods for pods in found if pods.holds_namespace(name, known)]:
-                self._operators[name].append((policy, here))
+    def keep(self, namespaces: Collection[str]) -> None:
+        """Forget all but these."""
+        for name in [each for each in self._in if each not in namespaces]:
+            del self._in[name]
 
-    def _add(self, policy: NetworkPolicy) -> None:
-        for requirement in policy.pods.requirements:
-            if requirement.operator is Operator.IN:
-                for value in set(requirement.values):
-                    key = (policy.namespace, requirement.key, value)
-                    self._by_label[key].append(policy)
-                return
-        self._others[policy.namespace].append(policy)
+    def __contains__(self, namespace: str) -> bool:
+        return namespace in self._in
 
     def selecting(self, pod: Pod) -> list[Isolating]:
         """What isolates a pod: its namespace, then NetworkPolicies by name, then RomanaPolicies by
         name. The pod is not in its node's network."""
-        found = list(self._others.get(pod.namespace, ()))
-        for key, value in pod.labels.items():
-            found.extend(self._by_label.get((pod.namespace, key, value), ()))
-        namespace = self._annotated.get(pod.namespace)
+        found = self._in.get(pod.namespace)
+        return found.selecting(pod) if found else []
+
+
+class _InNamespace:
+    """What isolates pods of one namespace."""
+
+    def __init__(self, namespace: Namespace | None) -> None:
+        self.operators: list[tuple[OperatorPolicy, list[PodSet]]] = []
+        self._annotated = (namespace,) if namespace and namespace.isolated_by else ()
+        self._by_label: defaultdict[tuple[str, str], list[NetworkPolicy]] = defaultdict(list)
+        self._others: list[NetworkPolicy] = []
+
+    def add(self, policy: NetworkPolicy) -> None:
+        """Take a policy of this namespace."""
+        for requirement in policy.pods.requirements:
+            if requirement.operator is Operator.IN:
+                for value in set(requirement.values):
+                    self._by_label[requirement.key, value].append(policy)
+                return
+        self._others.append(policy)
+
+    def selecting(self, pod: Pod) -> list[Isolating]:
+        """What isolates a pod of this namespace."""
+        found = list(self._others)
+        for label in pod.labels.items():
+            found.extend(self._by_label.get(label, ()))
         return [
-            *((namespace,) if namespace else ()),
+            *self._annotated,
             *sorted(
                 (policy for policy in found if policy.pods.matches(pod.labels)),
                 key=lambda policy: policy.key,
             ),
             *(
                 policy
-                for policy, sets in self._operators.get(pod.namespace, ())
+                for policy, sets in self.operators
                 if any(each.pods.matches(pod.labels) for each in sets)
             ),
         ]
