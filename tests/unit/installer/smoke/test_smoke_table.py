@@ -1,6 +1,7 @@
 """The table of checks: what must hold for any such table to prove anything."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -169,3 +170,14 @@ def test_scripts_are_posix_sh(transport, tmp_path) -> None:
     ):
         (tmp_path / "script").write_text(text + "\n" + server)
         subprocess.run(("sh", "-n", tmp_path / "script"), check=True)
+
+
+def test_the_documentation_has_this_table() -> None:
+    rows = [
+        f"| {phase.title if i == 0 else ''} | {check.title} | {check.expect.value} |"
+        for phase in PHASES
+        for i, check in enumerate(phase.checks)
+    ]
+    page = Path(__file__).parents[4] / "docs/smoke-test.md"
+    shown = [line for line in page.read_text().splitlines() if line.startswith("|")]
+    assert shown[2:] == rows
