@@ -44,15 +44,27 @@ class Host:
         self.lab = lab
         self.namespace = lab.host("node1", NODE)
         self.outside = lab.host("node2", OUTSIDE)
-        self.backend: Any = Backend()
-        self.renderer: Any = Renderer(SETTINGS)
-        if backend != "nftables":
-            self.backend = xtables.Backend(variant(backend))
-            self.renderer = xtables.Renderer(SETTINGS)
+        self.kind = backend
+        self.backend: Any = self.fresh()
+        self.renderer: Any = (Renderer if backend == "nftables" else xtables.Renderer)(SETTINGS)
         self.ruleset = self.renderer.render(Admission())
         self.links: dict[str, PodLink] = {}
         self.endpoints: dict[str, EndpointPrograms] = {}
         self.programs: dict[str, Program] = {}
+
+    def fresh(self) -> Any:
+        """One more backend of the same kind, which knows nothing of what this host has."""
+        return Backend() if self.kind == "nftables" else xtables.Backend(variant(self.kind))
+
+    def damage_set(self, program: str) -> None:
+        """Empty the set of a program's hosts by hand."""
+        if self.kind == "nftables":
+            self.namespace.run("nft", "flush", "set", "inet", "romana", f"in-{program}-hosts4")
+            return
+        names = self.namespace.run("ipset", "list", "-n").split()
+        for each in names:
+            if each.startswith(f"ROMANA-{program}-h-"):
+                self.namespace.run("ipset", "flush", each)
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the host's namespace."""

@@ -1,122 +1,31 @@
-"""Changes of the table in the kernel: differences, replacement, failure, drift."""
+"""The table of nftables in the kernel: differences, failure, drift, notifications."""
 
 import asyncio
 import os
-import random
 import shutil
 import socket
-import threading
-from ipaddress import ip_address, ip_network
 
 import pytest
 
 from romana.dataplane import (
     NETFILTER,
-    Backend,
     Listener,
     Overflowed,
-    Renderer,
     Ruleset,
     RulesetChanged,
     RulesetError,
-    Settings,
     difference,
 )
 from romana.dataplane.ruleset import Chain
-from romana.lab.probes import tcp
 from romana.policy.admission import (
     Admission,
     Direction,
-    Endpoint,
-    EndpointPrograms,
-    Grant,
-    Program,
 )
 
 INGRESS, EGRESS = Direction.INGRESS, Direction.EGRESS
 A, B = "10.112.0.5", "10.112.0.6"
 QUICK_S = 0.4
 CIDRS = ("10.0.0.0/9", "10.128.0.0/9", "fd00::/16", "198.18.0.1")
-
-
-def attempt(source, address, port):
-    return tcp(source, address, port, timeout_s=QUICK_S).outcome
-
-
-def random_grants(chance):
-    """Disjoint grants: each within a slice of its own of the addresses."""
-    for family, base, step in ((4, int(ip_address("10.0.0.0")), 8), (6, 0xFD << 120, 1 << 20)):
-        for at in range(chance.randrange(12)):
-            low = base + at * step + chance.randrange(step // 2)
-            high = low + chance.choice((0, 0, 1, step // 2 - 1))
-            protocol = chance.choice((0, 6, 17, 132))
-            first = chance.randrange(1, 65000) if protocol and chance.random() < 0.7 else 0
-            last = first + chance.choice((0, 0, 10)) if first else 65535
-            yield Grant(family, low, high, protocol, first, last)
-
-
-def random_admission(chance):
-    programs = {
-        f"p{number}": Program(
-            name=f"p{number}",
-            direction=chance.choice((INGRESS, EGRESS)),
-            policies=(("test", str(number)),),
-            grants=frozenset(random_grants(chance)),
-        )
-        for number in chance.sample(range(6), chance.randrange(6))
-    }
-    into = [None, *(name for name, each in programs.items() if each.direction is INGRESS)]
-    out = [None, *(name for name, each in programs.items() if each.direction is EGRESS)]
-    endpoints = {}
-    for number in chance.sample(range(8), chance.randrange(8)):
-        addresses = (ip_address(f"10.112.0.{number}"), ip_address(f"fd00:112::{number}"))
-        endpoint = Endpoint(
-            interface=f"rom{number:012x}",
-            addresses=addresses[: chance.choice((1, 2))],
-            pod=("test", str(number)),
-        )
-        endpoints[endpoint.interface] = EndpointPrograms(
-            endpoint=endpoint, ingress=chance.choice(into), egress=chance.choice(out)
-        )
-    return Admission(endpoints=endpoints, programs=programs)
-
-
-def random_settings(chance):
-    networks = [ip_network(each) for each in CIDRS]
-    chosen = tuple(chance.sample(networks, 2)), tuple(chance.sample(networks, 2))
-    return Settings(
-        pod_networks=chosen[0], direct_networks=chosen[1], masquerade=chance.random() < 0.8
-    )
-
-
-def test_a_difference_leads_where_a_replacement_leads(host):
-    seed = random.randrange(2**32)
-    print("seed", seed)
-    chance = random.Random(seed)
-    renderer = Renderer(random_settings(chance))
-    changed, replaced = Backend(), Backend()
-    other = host.lab.namespace("other")
-    for _ in range(40):
-        if chance.random() < 0.2:
-            renderer.settings = random_settings(chance)
-        ruleset = renderer.render(random_admission(chance))
-        host.do(changed.apply(ruleset))
-        other.inside(lambda wanted=ruleset: asyncio.run(replaced.replace(wanted)))
-        assert host.do(changed.drift(ruleset)) == ()
-        expected = other.inside(lambda: asyncio.run(replaced.read_back()))
-        assert host.do(changed.read_back()) == expected
-
-
-def test_differences_are_taken_not_replacements(host, monkeypatch):
-    """The random walk above must not pass by falling back to replacement."""
-    chance = random.Random(1)
-    renderer, backend = Renderer(Settings()), Backend()
-    host.do(backend.apply(renderer.render(random_admission(chance))))
-    fallen = []
-    monkeypatch.setattr(backend, "_replace", fallen.append)
-    for _ in range(20):
-        host.do(backend.apply(renderer.render(random_admission(chance))))
-    assert fallen == []
 
 
 def test_one_more_grant_touches_one_element(host):
@@ -129,59 +38,6 @@ def test_one_more_grant_touches_one_element(host):
     host.enforce()
     text = difference(before, host.ruleset)
     assert text == "add element inet romana in-p-host-ports4 { 10.1.0.1 . 6 . 80 }\n"
-
-
-def test_an_established_connection_survives_a_replacement(host, responder):
-    a, b = host.pod("a", A), host.pod("b", B)
-    responder.tcp(b, 80)
-    admit = host.program("in", INGRESS, host.grant(f"{A}/32", 6, 80))
-    host.isolate("b", ingress=admit)
-    host.enforce()
-    with a.connect(B, 80) as link:
-        assert link.recv(100)
-        stop, answers = threading.Event(), []
-
-        def talk():
-            while not stop.is_set():
-                link.sendall(b"x")
-                answers.append(link.recv(1))
-
-        talker = threading.Thread(target=talk)
-        talker.start()
-        for _ in range(20):
-            host.do(Backend().apply(host.ruleset))
-        stop.set()
-        talker.join()
-        assert len(answers) > 20
-        assert set(answers) == {b"x"}
-
-
-def test_a_denied_connection_is_denied_throughout_replacements(host):
-    a, b = host.pod("a", A), host.pod("b", B)
-    host.isolate("b", ingress=host.program("in", INGRESS))
-    host.enforce()
-    stop, sent = threading.Event(), []
-    listener = b.open(socket.AF_INET, socket.SOCK_DGRAM)
-    sender = a.open(socket.AF_INET, socket.SOCK_DGRAM)
-    with listener, sender:
-        listener.bind((B, 53))
-        listener.settimeout(0.2)
-
-        def flood():
-            while not stop.is_set():
-                sent.append(sender.sendto(b"x", (B, 53)))
-
-        flooder = threading.Thread(target=flood)
-        flooder.start()
-        for _ in range(20):
-            host.do(Backend().apply(host.ruleset))
-        stop.set()
-        flooder.join()
-        assert len(sent) > 100
-        with pytest.raises(TimeoutError):
-            listener.recv(10)
-        sender.sendto(b"x", (B, 53))
-        assert host.dropped()["denied-ingress"] > 0
 
 
 def test_tables_of_others_are_left_alone(host):
@@ -278,16 +134,6 @@ def test_drift_is_not_read_again_while_nobody_changed_anything(host, monkeypatch
     assert host.do(host.backend.drift(host.ruleset)) != ()
     assert host.do(host.backend.drift(host.ruleset)) != ()
     assert len(readings) == 2
-
-
-def test_drift_does_not_stop_a_change(host):
-    host.pod("a", A)
-    host.isolate("a", ingress=host.program("p", INGRESS, host.grant(f"{B}/32")))
-    host.enforce()
-    host.namespace.run("nft", "flush", "set", "inet", "romana", "in-p-hosts4")
-    host.isolate("a", ingress=host.program("p", INGRESS, host.grant("10.1.0.1/32")))
-    host.enforce()
-    assert host.do(host.backend.drift(host.ruleset)) == ()
 
 
 def test_own_changes_are_known_as_own(host):
