@@ -2,73 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from romana.agent import client
 from romana.authoring.command import add, remove
+from romana.console import ask, asking, dump, table
+from romana.insight.command import diff, matrix
 from romana.version import VERSION
 
 if TYPE_CHECKING:
     from romana.dataplane.backends import BackendName
 
-SOCKET = "/run/romana/agent.sock"
-LIMIT_S = 30
-
 Values = dict[str, Any]
-
-
-class AgentUnavailable(click.ClickException):
-    """The agent does not answer, or refuses."""
-
-
-def ask(path: str, method: str, **parameters: object) -> Any:
-    """Ask the agent.
-
-    Args:
-        path: its socket.
-        method: what is asked; see docs/architecture.md.
-        parameters: of the question.
-
-    Raises:
-        AgentUnavailable: it does not answer, or says no; the message is one line.
-    """
-    try:
-        return client.ask(Path(path), method, LIMIT_S, **parameters)
-    except client.NoAnswer as error:
-        raise AgentUnavailable(str(error)) from error
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under their columns; whole, even where the terminal is narrow and output is
-    piped."""
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        shown.add_row(*(str(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 500).print(shown)
-
-
-def asking(function: Callable[..., None]) -> Callable[..., None]:
-    """The options that every question has besides its own."""
-    function = click.option(
-        "--socket", "path", default=SOCKET, show_default=True, help="The agent's socket."
-    )(function)
-    return click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")(
-        function
-    )
-
-
-def dump(answer: object) -> None:
-    """Print an answer as JSON."""
-    click.echo(json.dumps(answer, indent=2))
 
 
 @click.group(
@@ -151,6 +99,8 @@ def policy_show(name: str, path: str, as_json: bool) -> None:
     return click.echo(yaml.safe_dump_all(answer, sort_keys=False, default_flow_style=None).rstrip())
 
 
+main.add_command(diff)
+main.add_command(matrix)
 policy.add_command(add)
 policy.add_command(remove)
 
@@ -238,7 +188,7 @@ def explain(
 ) -> None:
     """Why a connection passes, or what stops it: by policy and rule, for both sides."""
     number = int(port) if port.isdigit() else port
-    parameters = {"from": source, "to": destination, "port": number, "protocol": protocol}
+    parameters: Values = {"from": source, "to": destination, "port": number, "protocol": protocol}
     answer = ask(path, "explain", **parameters)
     if as_json:
         return dump(answer)

@@ -15,6 +15,7 @@ from romana.agent.blocks import ApiClaimer, Blocks, Claimer, ManifestClaimer
 from romana.agent.config import FIXED, Config
 from romana.agent.drift import watch_routes, watch_tables
 from romana.agent.errors import NOT_AVAILABLE, RequestError
+from romana.agent.foresight import Foresight
 from romana.agent.http import HealthServer
 from romana.agent.kernel import Kernel, KernelError
 from romana.agent.metrics import Metrics
@@ -209,6 +210,7 @@ class Agent:
             reconciler=self._reconciler,
             verification=self._verification,
         )
+        foresight = Foresight(reconciler=self._reconciler, node=lambda: self._kernel.addresses)
         runtime: dict[str, Handler] = {
             "cni.add": self._attachments.add,
             "cni.del": self._attachments.delete,
@@ -227,6 +229,8 @@ class Agent:
             "blocks": queries.blocks,
             "explain": queries.explain,
             "verify": self._verification.verify,
+            "matrix": foresight.matrix,
+            "diff": foresight.diff,
         }
 
     def _measured(self, name: str, handler: Handler) -> Handler:

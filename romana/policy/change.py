@@ -137,15 +137,15 @@ def _pair_rows(each: PairChange) -> Iterator[dict[str, Any]]:
         if traffic:
             yield {
                 "what": what,
-                "source": name_of(source),
-                "destination": name_of(destination),
+                "source": source.name,
+                "destination": destination.name,
                 "traffic": traffic_text(traffic),
                 "pairs": pairs,
             }
 
 
 def _outside_rows(each: OutsideChange) -> Iterator[dict[str, Any]]:
-    name = name_of(each.group)
+    name = each.group.name
     for what, directions in (("opens", each.opened), ("cuts", each.cut)):
         for family, region in directions.items():
             for addresses, traffic in _texts(region, family):
@@ -161,8 +161,3 @@ def _outside_rows(each: OutsideChange) -> Iterator[dict[str, Any]]:
 
 def _texts(region: Region, family: int) -> list[tuple[str, str]]:
     return region_text(region, family) if region else []
-
-
-def name_of(group: Group) -> str:
-    """A group in words: its workload, or its pod."""
-    return "/".join(group.workload if len(group.pods) > 1 else group.pods[0])

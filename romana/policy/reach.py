@@ -9,9 +9,10 @@ stands for all pairs of two groups.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from romana.objects import Address, Key, Pod, Snapshot
 from romana.policy.admission import ANY_PROTOCOL, Admission, Endpoint, Program
@@ -32,6 +33,7 @@ from romana.policy.space import (
     region_of,
     traffic,
 )
+from romana.policy.words import region_text, traffic_text
 from romana.policy.workloads import workload
 
 FAMILIES = (4, 6)
@@ -46,10 +48,20 @@ class Group:
     Args:
         workload: namespace and name.
         pods: their keys, in order.
+        whole: whether these are all pods of the workload.
     """
 
     workload: Key
     pods: tuple[Key, ...]
+    whole: bool = True
+
+    @property
+    def name(self) -> str:
+        """In words: the workload, or as much of it as it is."""
+        if self.whole:
+            return "/".join(self.workload)
+        more = f" and {len(self.pods) - 1} more" if len(self.pods) > 1 else ""
+        return "/".join(self.pods[0]) + more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +81,37 @@ class Reach:
     arriving: tuple[Directions, ...] = ()
     leaving: tuple[Directions, ...] = ()
     isolated: tuple[tuple[bool, bool], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values only. `between` holds [source, destination, traffic] by index; of `all`
+        traffic too. `arriving` and `leaving` hold [addresses, traffic] for each group."""
+        return {
+            "groups": [
+                {
+                    "name": each.name,
+                    "namespace": each.workload[0],
+                    "workload": each.workload[1],
+                    "pods": ["/".join(pod) for pod in each.pods],
+                    "isolated_ingress": isolated[0],
+                    "isolated_egress": isolated[1],
+                    "arriving": _texts(arriving),
+                    "leaving": _texts(leaving),
+                }
+                for each, isolated, arriving, leaving in zip(
+                    self.groups, self.isolated, self.arriving, self.leaving, strict=True
+                )
+            ],
+            "between": [
+                [source, destination, traffic_text(found)]
+                for (source, destination), found in self.between.items()
+            ],
+        }
+
+
+def _texts(directions: Directions) -> list[list[str]]:
+    return [
+        list(each) for family, region in directions.items() for each in region_text(region, family)
+    ]
 
 
 def reach(snapshot: Snapshot, endpoints: Iterable[Endpoint] = ()) -> Reach:
@@ -131,7 +174,10 @@ class World:
         found: defaultdict[tuple[Key, Hashable], list[Key]] = defaultdict(list)
         for key, signature in signatures.items():
             found[workload(self.pods[key]), signature].append(key)
-        groups = [Group(name, tuple(sorted(keys))) for (name, _), keys in found.items()]
+        parts = Counter(name for name, _ in found)
+        groups = [
+            Group(name, tuple(sorted(keys)), parts[name] == 1) for (name, _), keys in found.items()
+        ]
         return tuple(sorted(groups, key=lambda each: (each.workload, each.pods)))
 
     def reach(self, groups: tuple[Group, ...]) -> Reach:

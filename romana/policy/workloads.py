@@ -37,6 +37,6 @@ def _name(pod: Pod) -> str:
         return _RANDOM.sub("", pod.name)
     for key in NAMES:
         name = labels.get(key)
-        if name and pod.name.startswith(name):
+        if name and pod.name.startswith(f"{name}-"):
             return name
     return pod.name
