@@ -35,6 +35,13 @@ chmod 755 cgi-bin/peer cgi-bin/ready echo
 httpd -p {PORT} -h /srv && httpd -p {OTHER_PORT} -h /srv
 nc -ll -p {STREAM_PORT} -e /srv/echo &
 """
+# Patient, for busy machines: that probes are denied shows in how many arrive.
+_PROBE = {
+    "httpGet": {"path": "/cgi-bin/ready", "port": PORT},
+    "periodSeconds": 1,
+    "timeoutSeconds": 2,
+    "failureThreshold": 3,
+}
 _FOREVER = "trap 'exit 0' TERM INT\nwhile :; do sleep 2147483647 & wait; done\n"
 
 
@@ -63,8 +70,8 @@ def pod(player: Player, suffix: str) -> dict[str, Any]:
     }
     if player.actor == "backend":
         container |= {
-            "readinessProbe": _probe(failures=2),
-            "livenessProbe": _probe(failures=3),
+            "readinessProbe": _PROBE,
+            "livenessProbe": _PROBE,
         }
     return {
         "apiVersion": "v1",
@@ -107,13 +114,4 @@ def policy(wanted: Policy, suffix: str) -> dict[str, Any]:
         "kind": "NetworkPolicy",
         "metadata": {"name": wanted.name, "labels": {LABEL: suffix}},
         "spec": dict(wanted.spec),
-    }
-
-
-def _probe(failures: int) -> dict[str, Any]:
-    return {
-        "httpGet": {"path": "/cgi-bin/ready", "port": PORT},
-        "periodSeconds": 1,
-        "timeoutSeconds": 1,
-        "failureThreshold": failures,
     }
