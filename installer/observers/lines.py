@@ -14,7 +14,7 @@ COLOURS: dict[Outcome, str] = {
     "unreachable": "bold red",
 }
 _ARROW = " -> "
-_RESOURCE = 50
+_RESOURCE = 49
 """Columns for a resource, where it needs no more and the terminal has them."""
 _CHANGE = 24
 """Columns for its change, at least."""

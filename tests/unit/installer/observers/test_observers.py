@@ -57,7 +57,7 @@ ROLE = RoleStarted(role="base", title="Prepare the system", hosts=("node1",))
 
 def test_a_change_is_one_line_under_its_roles_title() -> None:
     assert shown(ROLE, result()) == (
-        f"base  Prepare the system\n  node1  {'file:/etc/x[1]':50}  absent -> abc\n"
+        f"base  Prepare the system\n  node1  {'file:/etc/x[1]':49}  absent -> abc\n"
     )
 
 
