@@ -9,13 +9,13 @@ from typing import Any
 from romana.agent.errors import BAD_REQUEST, RequestError
 from romana.agent.reconciler import Reconciler
 from romana.dataplane.conntrack import live
-from romana.insight.manifests import applied
 from romana.objects import Address, Snapshot
 from romana.policy.change import change
 from romana.policy.compile import compile_admission
 from romana.policy.judge import Judge
 from romana.policy.reach import reach
 from romana.sources.errors import SourceError
+from romana.sources.manifests import applied
 
 Values = dict[str, Any]
 

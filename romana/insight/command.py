@@ -55,9 +55,9 @@ def diff(file: Path, remove: bool, source: str, path: str, as_json: bool) -> Non
 
 
 def _offline_diff(source: str, text: bytes, name: str, remove: bool) -> Values:
-    from romana.insight.manifests import applied
     from romana.policy.change import change
     from romana.sources.errors import SourceError
+    from romana.sources.manifests import applied
 
     snapshot = offline(source)
     try:
@@ -69,8 +69,8 @@ def _offline_diff(source: str, text: bytes, name: str, remove: bool) -> Values:
 
 def offline(source: str) -> Any:
     """The snapshot of `files:DIRECTORY`; what is wrong with objects there is told."""
-    from romana.insight.manifests import directory_of, read_directory
     from romana.sources.errors import SourceError
+    from romana.sources.manifests import directory_of, read_directory
 
     try:
         snapshot, faults = read_directory(directory_of(source))

@@ -1,4 +1,4 @@
-"""The matrix as one page of HTML that needs nothing else: no script, font or style from anywhere."""
+"""The matrix as one page of HTML that needs nothing from anywhere else."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _rows(groups: Sequence[Values], between: Mapping[tuple[int, int], str]) -> I
 
 def _cell(kind: str, traffic: str, title: str, edge: str) -> str:
     kind = kind or ("all" if traffic == "all" else "some" if traffic else "none")
-    text = "" if kind in ("self", "all", "none") else _short(traffic)
+    text = "" if kind in ("self", "none") else _short(traffic)
     said = f"{title}: {traffic or 'nothing'}"
     return f'<td class="{kind}{edge}" title="{escape(said)}">{text}</td>'
 
@@ -116,11 +116,11 @@ def _cell(kind: str, traffic: str, title: str, edge: str) -> str:
 def _outside(texts: Sequence[Sequence[str]], title: str, edge: str = " edge") -> str:
     if not texts:
         return _cell("", "", title, edge)
-    whole = all(where.startswith("anywhere") for where, _ in texts)
+    whole = all(where.endswith(")") for where, _ in texts)
     kinds = {traffic for _, traffic in texts}
     said = escape(f"{title}: " + "; ".join(f"{where} {traffic}" for where, traffic in texts))
     name = "part" if not whole else "all" if kinds == {"all"} else "some"
-    text = "" if kinds == {"all"} else _short(", ".join(sorted(kinds)))
+    text = _short(", ".join(sorted(kinds)))
     return f'<td class="{name}{edge}" title="{said}">{text}</td>'
 
 

@@ -16,14 +16,15 @@ header p{margin:0;color:var(--soft)}
 color:var(--soft);font-size:13px}
 .legend li{display:flex;align-items:center;gap:7px}.legend .hint{margin-left:auto}
 .legend i{width:22px;height:15px;border-radius:3px;border:1px solid var(--line);display:block}
-.frame{overflow:auto;max-height:86vh;border:1px solid var(--line);border-radius:10px}
+.frame{overflow:auto;max-height:86vh;width:max-content;max-width:100%;
+border:1px solid var(--line);border-radius:10px}
 table.matrix{border-collapse:separate;border-spacing:0;font-size:12.5px}
 .matrix th{background:var(--band);font-weight:600;text-align:left;z-index:1}
 .matrix thead th{position:sticky;top:0}
 .matrix thead tr:nth-child(2) th{top:27px}
 .matrix .namespace{height:27px;padding:4px 8px;border-left:2px solid var(--line);color:var(--soft);
 font-size:12px}
-.matrix .namespace span{position:sticky;left:210px;white-space:nowrap}
+.matrix .namespace span{white-space:nowrap}
 .matrix .to{height:128px;padding:0;vertical-align:bottom;min-width:66px;border-bottom:2px solid
 var(--line)}
 .matrix .to div{height:120px;display:flex;align-items:flex-end;justify-content:center}
@@ -38,6 +39,7 @@ border-bottom:2px solid var(--line);color:var(--soft);font-weight:400}
 .matrix td{height:34px;min-width:66px;padding:2px 6px;text-align:center;white-space:nowrap;
 border-bottom:1px solid var(--line);border-right:1px solid var(--line);
 font-variant-numeric:tabular-nums}
+tbody tr:last-child td{border-bottom:0}td.all{font-size:11px;font-weight:600}
 .matrix .edge{border-left:2px solid var(--line)}
 .matrix tr.first td,.matrix tr.first th.row{border-top:2px solid var(--line)}
 .all{background:var(--all);color:#fff}.some{background:var(--some);color:var(--some-ink)}

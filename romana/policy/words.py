@@ -27,7 +27,15 @@ def traffic_text(traffic: Intervals) -> str:
 
 
 def region_text(region: Region, family: int) -> list[tuple[str, str]]:
-    """Addresses with their traffic, each in words."""
+    """Addresses with their traffic, each in words: as those that are left out, where these are
+    fewer."""
+    if len({traffic for _, _, traffic in region}) == 1:
+        inside = tuple((low, high) for low, high, _ in region)
+        gaps = subtract(((0, LAST_ADDRESS[family]),), inside)
+        spared = [text for low, high in gaps for text in _addresses(low, high, family)]
+        if 0 < len(spared) <= PREFIXES and len(inside) + len(spared) > 2:
+            text = f"anywhere (IPv{family}) but {', '.join(spared)}"
+            return [(text, traffic_text(region[0][2]))]
     return [
         (text, traffic_text(traffic))
         for low, high, traffic in region
