@@ -1,0 +1,167 @@
+"""From one backend to another while traffic flows, and which one is chosen."""
+
+import asyncio
+import os
+import socket
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from romana.dataplane import RulesetError
+from romana.dataplane.backends import Enforcement, choose
+from romana.lab.probes import Outcome, tcp
+from romana.policy.admission import Admission, Direction
+
+INGRESS = Direction.INGRESS
+A, B = "10.112.0.5", "10.112.0.6"
+ALL = ("nftables", "iptables-legacy", "iptables-nft")
+
+
+def present(host):
+    """The backends that have something of ours in the kernel."""
+    found = set()
+    if "table inet romana" in host.namespace.run("nft", "list", "tables"):
+        found.add("nftables")
+    for kind in ("legacy", "nft"):
+        if ":ROMANA-" in host.namespace.run(f"iptables-{kind}-save", "-t", "mangle"):
+            found.add(f"iptables-{kind}")
+    return found
+
+
+@pytest.fixture
+def enforcement(host):
+    made = Enforcement()
+    made.settings = host.renderer.settings
+    return made
+
+
+def admission(host):
+    return Admission(
+        endpoints={each.endpoint.interface: each for each in host.endpoints.values()},
+        programs=host.programs,
+    )
+
+
+@contextmanager
+def repeatedly(*works):
+    """Do each of these again and again, in a thread of its own; yields what they returned, in one
+    list for each."""
+    stop = threading.Event()
+    results = [[] for _ in works]
+
+    def repeat(work, found):
+        while not stop.is_set():
+            found.append(work())
+
+    threads = [
+        threading.Thread(target=repeat, args=each) for each in zip(works, results, strict=True)
+    ]
+    for each in threads:
+        each.start()
+    try:
+        yield results
+    finally:
+        stop.set()
+        for each in threads:
+            each.join()
+
+
+def test_a_switch_lets_nothing_through_and_stops_nothing(host, responder, enforcement):
+    a, b = host.pod("a", A), host.pod("b", B)
+    responder.tcp(b, 80)
+    host.isolate("b", ingress=host.program("in", INGRESS, host.grant(f"{A}/32", 6, 80)))
+    enforcement.choice = ALL[0]
+    host.do(enforcement.apply(admission(host)))
+    listener = b.open(socket.AF_INET, socket.SOCK_DGRAM)
+    sender = a.open(socket.AF_INET, socket.SOCK_DGRAM)
+    with listener, sender, a.connect(B, 80) as link:
+        listener.bind((B, 53))
+        listener.settimeout(0.2)
+        link.settimeout(2)
+        link.recv(100)
+
+        def talk():
+            link.sendall(b"x")
+            return link.recv(1)
+
+        with repeatedly(
+            lambda: sender.sendto(b"denied", (B, 53)),
+            lambda: tcp(a, B, 80, timeout_s=1).outcome,
+            talk,
+        ) as (sent, connected, answers):
+            for name in (*ALL[1:], *ALL):
+                enforcement.choice = name
+                host.do(enforcement.apply(admission(host)))
+                assert present(host) == {name}
+                assert host.do(enforcement.drift()) == ()
+        with pytest.raises(TimeoutError):
+            listener.recv(10)
+    assert len(sent) > 100
+    assert len(connected) > 20
+    assert set(connected) == {Outcome.CONNECTED}
+    assert set(answers) == {b"x"}
+
+
+def test_nftables_is_taken_where_it_works(host, enforcement):
+    host.pod("a", A)
+    host.do(enforcement.apply(admission(host)))
+    assert enforcement.title == "nftables"
+    assert present(host) == {"nftables"}
+
+
+def test_iptables_is_taken_where_nftables_does_not_work(host, enforcement, tmp_path, monkeypatch):
+    fake = tmp_path / "nft"
+    fake.write_text("#!/bin/sh\necho Operation not supported >&2; exit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    host.pod("a", A)
+    host.do(enforcement.apply(admission(host)))
+    assert enforcement.title.startswith("iptables ")
+    with pytest.raises(RulesetError, match="nftables does not work here: .*not supported"):
+        host.do(choose("nftables"))
+
+
+@pytest.mark.parametrize("kind", ["legacy", "nft"])
+def test_the_kind_of_iptables_with_rules_of_others_is_used(host, kind):
+    for chain in ("INPUT", "FORWARD"):
+        host.namespace.run(f"iptables-{kind}", "-A", chain, "-s", "192.0.2.1", "-j", "DROP")
+    assert host.do(choose("iptables")).variant.kind == kind
+
+
+def test_what_is_not_installed_is_refused(host, monkeypatch, tmp_path):
+    os.symlink("/usr/bin/unshare", tmp_path / "unshare")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RulesetError, match="install both packages"):
+        host.do(choose("iptables"))
+    with pytest.raises(RulesetError, match="install both packages"):
+        host.do(choose("auto"))
+
+
+def test_drift_is_repaired_and_counters_are_read_through_the_chosen_backend(host, enforcement):
+    host.pod("a", A)
+    enforcement.choice = "iptables-legacy"
+    assert host.do(enforcement.counters()) == {}
+    host.do(enforcement.apply(admission(host)))
+    host.namespace.run("iptables-legacy", "-t", "mangle", "-F")
+    assert host.do(enforcement.drift()) != ()
+    host.do(enforcement.repair())
+    assert host.do(enforcement.drift()) == ()
+    assert set(host.do(enforcement.counters())) == {
+        "denied-ingress",
+        "denied-egress",
+        "unknown",
+        "invalid",
+    }
+
+
+def test_a_choice_that_fails_leaves_the_old_backend_in_force(host, enforcement, monkeypatch):
+    host.pod("a", A)
+    host.do(enforcement.apply(admission(host)))
+    enforcement.choice = "iptables-legacy"
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", "/nowhere")
+        with pytest.raises(RulesetError):
+            host.do(enforcement.apply(admission(host)))
+    assert present(host) == {"nftables"}
+    assert asyncio.run(choose("nftables")).title == "nftables"
