@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -76,6 +77,8 @@ class Cluster:
         manifests: the directory that all agents follow.
         work: an empty directory for the agents' state.
         backend: the agents' data plane.
+        settings: further keys of the agents' configuration.
+        environment: further variables of the agents' processes.
     """
 
     def __init__(
@@ -87,13 +90,16 @@ class Cluster:
         manifests: Path,
         work: Path,
         backend: BackendName = "nftables",
+        settings: Mapping[str, Any] = MappingProxyType({}),
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._lab = lab
         self._placement = placement
         self._nodes = nodes
         self._manifests = manifests
         self._work = work
-        self._backend = backend
+        self._settings = {"backend": backend, **settings}
+        self._environment = environment
         self._threads = ThreadPoolExecutor(max_workers=8)
         self._count = 0
         self._pods: dict[str, tuple[Namespace, PodState]] = {}
@@ -171,6 +177,37 @@ class Cluster:
             namespace.delete()
             del self._pods[title]
 
+    def end(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """End a host's agent by a signal, and wait for its end."""
+        process = self.hosts[name].process
+        process.send_signal(number)
+        process.wait(STOP_LIMIT_S)
+
+    def revive(
+        self, name: str, environment: Mapping[str, str] = MappingProxyType({}), *, wait: bool = True
+    ) -> None:
+        """Start a host's agent again.
+
+        Args:
+            name: the host's.
+            environment: further variables of the process.
+            wait: until policies are in force.
+
+        Raises:
+            ConformanceError: it does not start.
+        """
+        self.hosts[name] = self._start(name, self.hosts[name].namespace, environment)
+        if wait:
+            self._await(self.hosts[name])
+
+    def ask(self, name: str, method: str, **parameters: Any) -> Any:
+        """Ask a host's agent.
+
+        Raises:
+            ConformanceError: it does not answer, or refuses.
+        """
+        return self._ask(self.hosts[name], method, **parameters)
+
     def judge(self, host: str, flows: list[tuple[str, str, int, int]]) -> list[dict[str, str]]:
         """What the compiled form of a host says of flows.
 
@@ -203,13 +240,18 @@ class Cluster:
                 raise ConformanceError(f"the agent of {host.name} has ended: {host.log}") from error
             raise ConformanceError(f"{host.name}: {error}") from error
 
-    def _start(self, name: str, namespace: Namespace) -> Host:
+    def _start(
+        self,
+        name: str,
+        namespace: Namespace,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> Host:
         directory = self._work / name
-        directory.mkdir()
+        directory.mkdir(exist_ok=True)
         config = {
             "node": name,
             "source": f"files:{self._manifests}",
-            "backend": self._backend,
+            **self._settings,
             "pods": {"cidrs": [str(block) for block in self._placement.blocks]},
             "socket": str(directory / "agent.sock"),
             "state": str(directory / "state"),
@@ -217,8 +259,9 @@ class Cluster:
         }
         (directory / "agent.yml").write_text(yaml.safe_dump(config))
         words = ("-m", "romana.agent.daemon", "--config", str(directory / "agent.yml"))
-        with (directory / "agent.log").open("wb") as log:
-            process = namespace.popen(sys.executable, *words, stdout=log, stderr=log)
+        variables = {**os.environ, **self._environment, **environment}
+        with (directory / "agent.log").open("ab") as log:
+            process = namespace.popen(sys.executable, *words, stdout=log, stderr=log, env=variables)
         return Host(name=name, namespace=namespace, directory=directory, process=process)
 
     def _await(self, host: Host) -> None:

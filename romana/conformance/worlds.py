@@ -15,13 +15,15 @@ from romana.conformance.cases import SERVED, Case, Cell, PodState, Sides, Step
 from romana.conformance.chance import Chance, Manifest, labels
 from romana.conformance.manifests import Manifests, step_manifests
 from romana.conformance.placement import Placement, place
-from romana.objects import Address, Snapshot
+from romana.objects import Address, Protocol, Snapshot
 from romana.policy.admission import Flow
 from romana.policy.evaluate import evaluate
 from romana.sources.kinds import BY_TYPE
 
 NAMESPACES = ("x", "y", "z")
 FIRST = {4: ip_address("10.112.0.1"), 6: ip_address("fd00:112::1")}
+PORTS = tuple((protocol, port) for (_, protocol), port in SERVED.items())
+"""What is probed between every two pods."""
 BLOCK_STEP = 256
 """From a pod's address to that of the same number in the next block; see placement.BLOCK_SIZE."""
 
@@ -183,7 +185,9 @@ def snapshot(manifests: Manifests) -> Snapshot:
     return Snapshot(**found)  # type: ignore[arg-type]
 
 
-def judged(objects: Snapshot, pods: Sequence[PodState]) -> Mapping[Cell, Sides]:
+def judged(
+    objects: Snapshot, pods: Sequence[PodState], ports: Sequence[tuple[Protocol, int]] = PORTS
+) -> Mapping[Cell, Sides]:
     """What the reference says of every cell of a world."""
     return {
         Cell(source.title, destination.title, protocol, port): _sides(
@@ -191,7 +195,7 @@ def judged(objects: Snapshot, pods: Sequence[PodState]) -> Mapping[Cell, Sides]:
         )
         for source in pods
         for destination in pods
-        for (_, protocol), port in SERVED.items()
+        for protocol, port in ports
     }
 
 
@@ -205,13 +209,12 @@ def _sides(
 
 def step_of(world: World, placement: Placement) -> Step:
     """A world as a step of conformance, with the reference's verdicts as what must hold."""
-    ports = tuple((protocol, port) for (_, protocol), port in SERVED.items())
     bare = Step(
         policies=tuple(world.policies.values()),
         namespaces=world.namespaces,
         pods=world.pods,
-        ports=ports,
-        cells=len(world.pods) ** 2 * len(ports),
+        ports=PORTS,
+        cells=len(world.pods) ** 2 * len(PORTS),
         blocked={},
     )
     verdicts = judged(snapshot(step_manifests(bare, placement)), world.pods)

@@ -1,0 +1,311 @@
+"""Two hosts with real agents, six pods between which datagrams run all the time, and a cluster
+state that changes by chance.
+
+A state of the cluster is one file, replaced by a rename: an agent sees the one or the other. Some
+pairs are pinned: they are open in every state, or closed by the same side in every state; so
+whatever else changes, their packets are bound at every moment.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+
+from romana.conformance.cases import ConformanceError, PodState
+from romana.conformance.cluster import Cluster, host_addresses
+from romana.conformance.directory import ManifestDirectory
+from romana.conformance.manifests import cluster_manifests, step_manifests
+from romana.conformance.placement import place
+from romana.conformance.prober import Prober
+from romana.conformance.run import as_expected
+from romana.conformance.timeline import Fault, Timeline, tally, told
+from romana.conformance.worlds import Shape, Worlds, judged, snapshot, step_of
+from romana.dataplane import Backend, Renderer, Settings
+from romana.lab.datagrams import FRESH, HOME, KEPT, Datagrams
+from romana.lab.namespaces import Lab
+from romana.objects import Protocol
+from romana.policy.admission import Endpoint
+from romana.policy.compile import compile_admission
+
+PREFIX = "rt-faults"
+PODS, VISITORS = 6, 6
+SHAPE = Shape(pods=PODS, policies=8, changes=2)
+NETFILTER = ("net.netfilter.nf_conntrack_udp_timeout=2",)
+
+
+class Stage:
+    """The cluster, its states so far, and what runs between its pods.
+
+    `pinned` are the pairs that no change of the world touches.
+    """
+
+    def __init__(self, lab, work, seed, environment, settings):
+        self.random = Random(seed)
+        self.worlds = Worlds(self.random, SHAPE)
+        self.lab, self.work = lab, work
+        self.addresses = self._addresses()
+        names = ("host1", "host2")
+        self.placement = place(self.addresses, names)
+        nodes = host_addresses(names)
+        manifests = work / "manifests"
+        manifests.mkdir()
+        self.directory = ManifestDirectory(manifests)
+        self.fixed = cluster_manifests(self.placement, nodes)
+        self.settings = Settings(
+            pod_networks=tuple(self.placement.blocks),
+            direct_networks=tuple(ip_network(each) for both in nodes.values() for each in both),
+        )
+        self.cluster = Cluster(
+            lab,
+            self.placement,
+            nodes,
+            manifests=manifests,
+            work=work,
+            environment=environment,
+            settings=settings,
+        )
+        self.datagrams, self.prober = Datagrams(), Prober()
+        self.timeline, self.faults = Timeline({KEPT: HOME}), []
+        self.visitors = {}
+        self.revisions, self.acknowledged, self.since = {}, dict.fromkeys(names, -1), 0
+        self.states, self.pinned, self.changes = [], {}, 0
+        self._turn = threading.RLock()
+
+    def _addresses(self):
+        """The world's, and behind them those of visitors."""
+        last = max(self.worlds.addresses[:2])
+        first = min(self.worlds.addresses[:2])
+        room = [start + 40 + number for start in (first, last) for number in range(VISITORS)]
+        return (*self.worlds.addresses, *room)
+
+    def start(self):
+        """Start hosts and pods, and the datagrams."""
+        self.world = self.worlds.first()
+        while not self._pin():
+            self.world = self.worlds.after(self.worlds.first())
+        self.write(self.world)
+        self.cluster.start()
+        for host in self.cluster.hosts.values():
+            host.namespace.run("sysctl", "-qw", *NETFILTER)
+        for title, namespace in self.cluster.attach(self.world.pods).items():
+            pod = next(each for each in self.world.pods if each.title == title)
+            self.prober.add(title, namespace, pod.address)
+            self.datagrams.add(title, namespace, pod.address)
+        self.settle()
+        self.datagrams.__enter__()
+
+    def _pin(self):
+        """Choose pairs: as many open ones as closed ones."""
+        sides = self.sides(self.world)
+        own = [pair for pair in sides if pair[0] != pair[1]]
+        opened = [pair for pair in own if sides[pair].admitted]
+        closed = [pair for pair in own if not sides[pair].admitted]
+        if len(self.world.pods) < PODS or len(opened) < 6 or len(closed) < 6:
+            return False
+        chosen = (*self.random.sample(opened, 4), *self.random.sample(closed, 4))
+        self.pinned = {pair: sides[pair] for pair in chosen}
+        return True
+
+    def manifests(self, world, visitors=None):
+        """All manifests of a state."""
+        step = step_of(world, self.worlds.placement)
+        pods = (*step.pods, *(self.visitors if visitors is None else visitors).values())
+        return {**self.fixed, **step_manifests(replace(step, pods=pods), self.placement)}
+
+    def sides(self, world):
+        """What must hold for each pair of pods, visitors included."""
+        pods = (*world.pods, *self.visitors.values())
+        ports = [(Protocol.UDP, port) for port in (FRESH, KEPT, HOME)]
+        verdicts = judged(snapshot(self.manifests(world)), pods, ports)
+        return {
+            (cell.source, cell.destination, cell.port): sides for cell, sides in verdicts.items()
+        }
+
+    def write(self, world):
+        """Make a world the wanted state."""
+        with self._turn:
+            manifests, sides = self.manifests(world), self.sides(world)
+            items = [msgspec.Raw(each) for each in manifests.values()]
+            content = msgspec.json.encode({"kind": "List", "items": items})
+            state = self.timeline.write(time.time(), sides)
+            self.revision = self.directory.apply({"state.json": content})
+            self.revisions[self.revision] = len(self.states)
+            self.states.append(state)
+            self.world, self.changes = world, self.changes + 1
+
+    def change(self):
+        """Change the world by chance, but for the pinned pairs."""
+        with self._turn:
+            while True:
+                other = self.worlds.after(self.world)
+                if {each.identity for each in other.pods} == {
+                    each.identity for each in self.world.pods
+                } and self._keeps(other):
+                    break
+            self.write(other)
+
+    def _keeps(self, world):
+        sides = self.sides(world)
+        return all(
+            sides[pair].admitted == was.admitted
+            and (was.admitted or (sides[pair].ingress, sides[pair].egress) == tuple(was))
+            for pair, was in self.pinned.items()
+        )
+
+    def look(self):
+        """Ask the agents how far they are; those that do not answer are where they were."""
+        for name in self.acknowledged:
+            with suppress(ConformanceError, OSError):
+                revision = self.cluster.ask(name, "status")["revision"]
+                number = self.revisions.get(revision, -1)
+                self.acknowledged[name] = max(self.acknowledged[name], number)
+        everywhere, now = min(self.acknowledged.values()), time.time()
+        for state in self.states[: everywhere + 1]:
+            if state.enforced is None:
+                self.timeline.enforce(state, now)
+
+    def await_agents(self, limit_s=60):
+        """Wait until every agent answers."""
+        end = time.monotonic() + limit_s
+        for name in self.cluster.hosts:
+            while True:
+                with suppress(ConformanceError, OSError):
+                    self.cluster.ask(name, "enforced")
+                    break
+                assert self.cluster.hosts[name].process.poll() is None, "the agent has ended"
+                assert time.monotonic() < end, "the agent does not answer"
+                time.sleep(0.02)
+
+    def settle(self):
+        """Wait until the last state is in force."""
+        with self._turn:
+            self.cluster.enforced(self.revision)
+            self.look()
+            assert self.states[-1].enforced
+
+    def sound(self):
+        """Wait until all is in force; then see that the kernel holds what is wanted and nothing
+        else, and does it."""
+        with self._turn:
+            self.settle()
+            objects = snapshot(self.manifests(self.world))
+            for name in self.cluster.hosts:
+                assert self.drift(name, objects) == ()
+            step = step_of(self.world, self.worlds.placement)
+            expected = dict(step.judged())
+            admitted = [cell for cell, sides in expected.items() if sides.admitted]
+            outcomes = self.prober.probe(expected, admitted)
+            wrong = {
+                cell: outcomes[cell]
+                for cell, sides in expected.items()
+                if not as_expected(sides, outcomes[cell])
+            }
+            assert wrong == {}
+            self.await_cut()
+
+    def await_cut(self, limit_s=20):
+        """Wait until no connection passes that the last state closes."""
+        end = time.monotonic() + limit_s
+        while True:
+            since = self.datagrams.count
+            time.sleep(0.2)
+            alive = [
+                packet
+                for packet in self.datagrams.packets(since)
+                if packet.arrived and self.timeline.closed_now(packet[:3])
+            ]
+            if not alive:
+                return
+            assert time.monotonic() < end, "\n".join(told(alive[:10]))
+
+    def drift(self, name, objects=None):
+        """What a host's kernel holds otherwise than wanted."""
+        objects = objects or snapshot(self.manifests(self.world))
+        endpoints = [
+            Endpoint(
+                interface=each["interface"],
+                addresses=tuple(ip_address(text) for text in each["addresses"]),
+                pod=tuple(each["pod"].split("/")),
+            )
+            for each in self.cluster.ask(name, "endpoints")
+        ]
+        wanted = Renderer(self.settings).render(compile_admission(objects, endpoints))
+        host = self.cluster.hosts[name].namespace
+        return host.inside(lambda: asyncio.run(Backend().drift(wanted)))
+
+    @contextmanager
+    def churning(self, every_s=0.05):
+        """Change the world all the time; an error of that thread is the test's."""
+        stop, failures = threading.Event(), []
+
+        def run():
+            try:
+                while not stop.wait(every_s):
+                    self.change()
+                    self.look()
+            except Exception as error:  # noqa: BLE001 - told below
+                failures.append(error)
+
+        thread = threading.Thread(target=run, name="churn")
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+        assert failures == []
+
+    def judge(self):
+        """Judge all packets since the last call: nothing may be wrong that no fault explains."""
+        time.sleep(0.3)  # the last packets are on their way
+        packets = self.datagrams.packets(self.since)
+        self.since += len(packets)
+        found = tally(self.timeline, packets, self.faults)
+        shown = "\n".join(told(found.wrong[:20]))
+        assert not found.wrong, f"{len(found.wrong)} packets of {len(packets)}:\n{shown}"
+        return found
+
+    def close(self):
+        """End all of it; the lab's owner removes the rest."""
+        self.datagrams.__exit__(None, None, None)
+        self.prober.close()
+        self.cluster.stop()
+
+
+@contextmanager
+def staged(work, seed, environment=None, settings=None):
+    with Lab(PREFIX) as lab:
+        stage = Stage(lab, Path(work), seed, environment or {}, settings or {})
+        try:
+            stage.start()
+            yield stage
+        finally:
+            stage.close()
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    if os.geteuid() != 0:
+        pytest.skip("needs root: makes network namespaces")
+    with staged(tmp_path_factory.mktemp("stage"), seed=7) as made:
+        yield made
+
+
+@pytest.fixture
+def fault():
+    """Makes a span in which packets may be lost or pass."""
+    return Fault
+
+
+@pytest.fixture
+def visitor():
+    """Makes a pod's state."""
+    return PodState

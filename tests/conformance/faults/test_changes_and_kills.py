@@ -1,0 +1,51 @@
+"""Policies, labels and agents change and end; no packet is treated as no state in force says."""
+
+import threading
+import time
+
+KILLS = 100
+BETWEEN = 10
+
+
+def test_changes_of_policy_let_nothing_slip_and_lose_nothing(stage, record_property):
+    for _ in range(10):
+        for _ in range(4):
+            stage.change()
+            stage.settle()
+        for _ in range(4):
+            stage.change()
+        stage.settle()
+    stage.sound()
+    found = stage.judge()
+    record_property("packets", f"{found.admitted} had to pass, {found.denied} must not")
+    assert found.admitted > 1000
+    assert found.denied > 1000
+
+
+def test_an_agent_killed_at_any_instant_lets_nothing_slip_and_loses_nothing(stage, record_property):
+    """Each host's agent is killed fifty times, at random instants from its very start on."""
+    ready = {name: 0 for name in stage.cluster.hosts}
+
+    def kill(name, times):
+        for _ in range(times):
+            limit = time.monotonic() + stage.random.uniform(0, 0.9)
+            while time.monotonic() < limit:
+                time.sleep(0.005)
+            ready[name] += stage.acknowledged[name] >= 0
+            stage.cluster.end(name)
+            stage.cluster.revive(name, wait=False)
+
+    for _ in range(KILLS // 2 // BETWEEN):
+        with stage.churning():
+            threads = [threading.Thread(target=kill, args=(each, BETWEEN)) for each in ready]
+            for each in threads:
+                each.start()
+            for each in threads:
+                each.join()
+        stage.await_agents()
+        stage.sound()
+    found = stage.judge()
+    record_property("packets", f"{found.admitted} had to pass, {found.denied} must not")
+    record_property("changes", stage.changes)
+    assert found.admitted > 1000
+    assert found.denied > 1000
