@@ -20,6 +20,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,27 +196,36 @@ class Bench:
         """Pods that come and go at a rate; how long each waits for the kernel."""
         loop = asyncio.get_running_loop()
         waits: list[float] = []
-        pending: list[asyncio.Task[None]] = []
+        pending: deque[tuple[int, float]] = deque()
         start, sent, base = loop.time(), 0, self.cluster.shape.pods + 10_000
-        cpu = time.process_time()
+        cpu, rounds = processor_s(), self.reconciler.rounds
 
-        async def wait(since: float) -> None:
-            await self.reconciler.enforced()
-            waits.append(1000 * (loop.time() - since))
+        async def watch() -> None:
+            while True:
+                while pending and pending[0][0] <= int(self.reconciler.revision):
+                    waits.append(1000 * (loop.time() - pending.popleft()[1]))
+                await asyncio.sleep(0.001)
 
+        watcher = asyncio.create_task(watch())
         while loop.time() - start < seconds:
             while sent < rate * (loop.time() - start):
                 pod = self.cluster.pod(base + sent % 2000)
                 act = self._put if sent // 2000 % 2 == 0 else self._remove
                 act("pods", pod)()
-                pending.append(asyncio.create_task(wait(loop.time())))
+                self._revision += 1
+                self.store.mark(str(self._revision))
+                pending.append((self._revision, loop.time()))
                 sent += 1
             await asyncio.sleep(0.001)
-        await asyncio.gather(*pending)
+        worked = processor_s() - cpu
+        while pending:
+            await asyncio.sleep(0.001)
+        watcher.cancel()
         self.results["churn"] = {
             "events_per_s": rate,
             "delay_ms": summary(waits),
-            "cpu_share": round((time.process_time() - cpu) / seconds, 2),
+            "rounds": self.reconciler.rounds - rounds,
+            "cpu_share": round(worked / seconds, 2),
         }
 
 

@@ -71,6 +71,11 @@ class Metrics:
         self.failures = Counter(
             "romana_reconcile_failures", "Comparisons that failed", registry=registry
         )
+        self.miscompiled = Counter(
+            "romana_miscompiled",
+            "Times that compiling everything anew gave something else than the changes had",
+            registry=registry,
+        )
         self.repairs = Counter(
             "romana_drift_repairs",
             "Differences that somebody else had made in the kernel",

@@ -1,4 +1,10 @@
-"""The loop that makes the kernel what the objects say."""
+"""The loop that makes the kernel what the objects say.
+
+A change after quiet is carried out at once. Under churn, changes are taken together: after each
+round the loop rests as long as that took, at most REST_S, unless somebody waits for its end. So it
+takes no more than half of a core, and a change is in the kernel after at most the round under way,
+the rest, and a round of its own.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +19,15 @@ from romana.agent.store import Store
 from romana.ipam.leases import Leases
 from romana.objects import Snapshot
 from romana.policy.admission import Admission, Endpoint
-from romana.policy.compile import compile_admission
+from romana.policy.live import LiveCompiler
 from romana.sources.kubernetes import Backoff
 
 ENFORCE_LIMIT_S = 30
+REST_S = 0.05
+CHECK_S = 60
+"""How often, at most, an audit compiles everything anew, to compare with what came of changes."""
+FEW = 100
+"""Changed objects that are compiled at once; for more, others have their turn meanwhile."""
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +45,10 @@ class Reconciler:
         self._leases = leases
         self._kernel = kernel
         self._metrics = metrics
+        self._compiler = LiveCompiler()
+        self._checked = time.monotonic()
         self._waiting: list[asyncio.Future[None]] = []
+        self._urgent = asyncio.Event()
         self._audit = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -55,10 +69,12 @@ class Reconciler:
             since = await self._store.changed()
             if not self._store.synced:
                 continue
+            began = time.monotonic()
             if await self._round(since):
                 backoff.reset()
             else:
                 asyncio.get_running_loop().call_later(backoff.next(), self.audit)
+            await self._rest(time.monotonic() - began)
 
     async def enforced(self) -> None:
         """Wait until everything that is known now is in the kernel.
@@ -68,6 +84,7 @@ class Reconciler:
         """
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)
+        self._urgent.set()
         self._store.wake()
         try:
             await asyncio.wait_for(waiting, ENFORCE_LIMIT_S)
@@ -112,6 +129,7 @@ class Reconciler:
     async def _round(self, since: float | None) -> bool:
         """One comparison; whether nothing is left to be tried again."""
         waiting, self._waiting = self._waiting, []
+        self._urgent.clear()
         audit, self._audit = self._audit, False
         began = time.monotonic()
         self.rounds += 1
@@ -141,15 +159,40 @@ class Reconciler:
 
     async def _reconcile(self, audit: bool) -> bool:
         snapshot, endpoints = self._store.snapshot(), self.endpoints()
-        revision = self._store.revision
-        # In a thread: in a large cluster it takes long enough for probes of health to time out.
-        admission = await asyncio.to_thread(compile_admission, snapshot, endpoints)
+        changed, revision = self._store.changes(), self._store.revision
+        if changed is not None and sum(map(len, changed.values())) <= FEW:
+            admission = self._compiler.compile(snapshot, endpoints, changed)
+        else:
+            # In a thread: in a large cluster it takes long enough for probes of health to time out.
+            compiled = self._compiler.compile
+            admission = await asyncio.to_thread(compiled, snapshot, endpoints, changed)
+        if audit and time.monotonic() - self._checked > CHECK_S:
+            admission = await self._check(snapshot, endpoints, admission)
         complete = await self._kernel.enforce(snapshot, endpoints, admission, audit=audit)
         self.snapshot, self.admission, self.revision = snapshot, admission, revision
         self._metrics.endpoints.set(len(admission.endpoints))
         self._metrics.programs.set(len(admission.programs))
         self._metrics.grants.set(sum(len(each.grants) for each in admission.programs.values()))
         return complete
+
+    async def _check(
+        self, snapshot: Snapshot, endpoints: tuple[Endpoint, ...], admission: Admission
+    ) -> Admission:
+        """What everything compiled anew admits: as a rule the same."""
+        anew = await asyncio.to_thread(self._compiler.compile, snapshot, endpoints, None)
+        self._checked = time.monotonic()
+        if anew != admission:
+            self._metrics.miscompiled.inc()
+            log.error("changes were not compiled as they should have been; compiled all anew")
+            return anew
+        return admission
+
+    async def _rest(self, worked_s: float) -> None:
+        """Let changes gather."""
+        try:
+            await asyncio.wait_for(self._urgent.wait(), min(worked_s, REST_S))
+        except asyncio.TimeoutError:
+            return
 
     def _failed(self, error: KernelError, waiting: list[asyncio.Future[None]]) -> None:
         self._metrics.failures.inc()

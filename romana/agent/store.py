@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
 from romana.objects import SEGMENT_LABELS, AddressBlock, Key, Object, Pod, Snapshot
@@ -32,6 +32,7 @@ class Store:
         self.segment_labels = segment_labels
         self._objects: dict[str, dict[Key, Object]] = {kind.field: {} for kind in KINDS}
         self._frozen: dict[str, Mapping[Key, Object]] = {}
+        self._changes: dict[str, set[Key]] | None = None
         self._synced: set[str] = set()
         self._refused: dict[tuple[str, Key], InvalidObject] = {}
         self._troubles: dict[str, SourceError] = {}
@@ -87,17 +88,23 @@ class Store:
                 new.setdefault(kept.key, kept)
         first = kind.field not in self._synced
         self._synced.add(kind.field)
-        if first or invalid or new != old:
-            self._objects[kind.field] = new
-            self._touch(kind)
+        changed = {key for key, obj in new.items() if old.get(key) != obj}
+        changed.update(key for key in old if key not in new)
+        if first or invalid or changed:
+            # What has not changed stays the same value: nothing is kept in memory twice.
+            self._objects[kind.field] = {
+                key: obj if key in changed else old[key] for key, obj in new.items()
+            }
+            self._touch(kind, changed)
 
     def put(self, kind: Kind, obj: Object) -> None:
         """Take a new or changed object."""
         objects = self._objects[kind.field]
         self._refused.pop((kind.field, obj.key), None)
-        if objects.get(obj.key) != obj:
-            objects[obj.key] = obj
-            self._touch(kind)
+        key = obj.key
+        if objects.get(key) != obj:
+            objects[key] = obj
+            self._touch(kind, (key,))
 
     def refuse(self, kind: Kind, error: InvalidObject) -> None:
         """Take notice that an object cannot be read. Its last good state stays in force; of a
@@ -105,13 +112,13 @@ class Store:
         if error.closed is not None:
             self.put(kind, error.closed)
         self._refused[(kind.field, error.key)] = error
-        self._touch(kind)
+        self._touch(kind, ())
 
     def remove(self, kind: Kind, key: Key) -> None:
         """Forget an object."""
         self._refused.pop((kind.field, key), None)
         if self._objects[kind.field].pop(key, None) is not None:
-            self._touch(kind)
+            self._touch(kind, (key,))
 
     def mark(self, revision: str) -> None:
         """Take notice that the objects are those of a revision of the source."""
@@ -152,6 +159,12 @@ class Store:
                 self._frozen[name] = dict(objects)
         return Snapshot(**self._frozen, segment_labels=self.segment_labels)  # type: ignore[arg-type]
 
+    def changes(self) -> Mapping[str, Collection[Key]] | None:
+        """The keys of what has changed since the last call, by the name of the mapping in a
+        Snapshot; None the first time. To be asked together with the snapshot."""
+        changes, self._changes = self._changes, {}
+        return changes
+
     def wake(self) -> None:
         """Wake the reconciler for a reason of one's own."""
         self._changed.set()
@@ -175,8 +188,10 @@ class Store:
             await self._pulse.wait()
         return found
 
-    def _touch(self, kind: Kind) -> None:
+    def _touch(self, kind: Kind, keys: Iterable[Key]) -> None:
         self._frozen.pop(kind.field, None)
+        if self._changes is not None:
+            self._changes.setdefault(kind.field, set()).update(keys)
         if self._since is None:
             self._since = time.monotonic()
         self._changed.set()

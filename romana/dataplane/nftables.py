@@ -76,9 +76,15 @@ class Renderer:
         for program in admission.programs.values():
             name = program_chain(program.direction, program.name)
             known = self._programs.get(name)
-            if known is None or not _same(known[0], program):
+            if known is None:
                 own = program_sets(program)
                 known = (program, own, program_rules(program, own))
+            elif known[0] is not program:
+                old, sets_before, chain = known
+                own = program_sets(program, old, sets_before)
+                if own.keys() != sets_before.keys():
+                    chain = program_rules(program, own)
+                known = (program, own, chain)
             programs[name] = known
             sets.update(known[1])
             chains[name] = known[2]
@@ -89,10 +95,6 @@ class Renderer:
 def render(admission: Admission, settings: Settings) -> Ruleset:
     """The table that enforces an Admission under the settings."""
     return Renderer(settings).render(admission)
-
-
-def _same(old: Program, new: Program) -> bool:
-    return old is new or old.grants is new.grants or old.grants == new.grants
 
 
 def _fixed_chains(settings: Settings) -> Iterator[tuple[str, Chain]]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv6Address
+from types import MappingProxyType
 
 from romana.dataplane.ruleset import Chain, Set
 from romana.policy.admission import ANY_PROTOCOL, Direction, Grant, Program
@@ -47,23 +48,34 @@ def program_chain(direction: Direction, name: str) -> str:
     return f"{_PREFIX[direction]}-{name}"
 
 
-def program_sets(program: Program) -> dict[str, Set]:
-    """The sets of a program, by name; only those that have elements."""
-    elements: dict[tuple[str, int], set[str]] = {}
-    for grant in program.grants:
-        kind, text = _element(grant)
-        elements.setdefault((kind, grant.family), set()).add(text)
+def program_sets(
+    program: Program, old: Program | None = None, known: Mapping[str, Set] = MappingProxyType({})
+) -> dict[str, Set]:
+    """The sets of a program, by name; only those that have elements.
+
+    Args:
+        program: to render.
+        old: what it was before, if that is known.
+        known: its sets then; those that do not change are returned as they are.
+    """
+    before = old.grants if old else frozenset()
+    gone, new = _elements(before - program.grants), _elements(program.grants - before)
     chain = program_chain(program.direction, program.name)
-    return {
-        f"{chain}-{kind}{family}": Set(
-            type=f"{ADDRESS_TYPE[family]}{_FIELD_TYPES[_KINDS[kind][0]]}",
-            interval=_KINDS[kind][1],
-            elements=frozenset(elements[kind, family]),
-        )
-        for kind in _KINDS
-        for family in FAMILIES
-        if (kind, family) in elements
-    }
+    sets: dict[str, Set] = {}
+    for kind, (fields, interval) in _KINDS.items():
+        for family in FAMILIES:
+            name, key = f"{chain}-{kind}{family}", (kind, family)
+            found = known.get(name)
+            if found is None or key in gone or key in new:
+                elements = found.elements if found else frozenset()
+                found = Set(
+                    type=f"{ADDRESS_TYPE[family]}{_FIELD_TYPES[fields]}",
+                    interval=interval,
+                    elements=(elements - gone.get(key, set())) | new.get(key, set()),
+                )
+            if found.elements:
+                sets[name] = found
+    return sets
 
 
 def program_rules(program: Program, sets: Mapping[str, Set]) -> Chain:
@@ -107,6 +119,15 @@ def _rules(program: Program, sets: Mapping[str, Set]) -> Iterator[str]:
             if name in sets:
                 yield f"{HEADER[family]} {peer}{fields} @{name} {admit}"
     yield f"goto {_DENY[program.direction]}"
+
+
+def _elements(grants: Iterable[Grant]) -> dict[tuple[str, int], set[str]]:
+    """Elements by the kind and family of their set."""
+    found: dict[tuple[str, int], set[str]] = {}
+    for grant in grants:
+        kind, text = _element(grant)
+        found.setdefault((kind, grant.family), set()).add(text)
+    return found
 
 
 def _element(grant: Grant) -> tuple[str, str]:
