@@ -10,8 +10,6 @@ from romana.policy.space import ANYTHING, LAST_ADDRESS, LAST_PORT, Region
 
 PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 132: "SCTP"}
 WITH_PORTS = (6, 17, 132)
-PREFIXES = 4
-"""Of how many prefixes a range of addresses is written; a longer one as its ends."""
 
 
 def traffic_text(traffic: Intervals) -> str:
@@ -27,33 +25,29 @@ def traffic_text(traffic: Intervals) -> str:
 
 
 def region_text(region: Region, family: int) -> list[tuple[str, str]]:
-    """Addresses with their traffic, each in words: as those that are left out, where these are
-    fewer."""
+    """Addresses with their traffic, each in words: as those that are left out, where that is
+    shorter."""
+    texts = [
+        (_addresses(low, high, family), traffic_text(traffic)) for low, high, traffic in region
+    ]
     if len({traffic for _, _, traffic in region}) == 1:
         inside = tuple((low, high) for low, high, _ in region)
         gaps = subtract(((0, LAST_ADDRESS[family]),), inside)
-        spared = [text for low, high in gaps for text in _addresses(low, high, family)]
-        if 0 < len(spared) <= PREFIXES and len(inside) + len(spared) > 2:
-            text = f"anywhere (IPv{family}) but {', '.join(spared)}"
-            return [(text, traffic_text(region[0][2]))]
-    return [
-        (text, traffic_text(traffic))
-        for low, high, traffic in region
-        for text in _addresses(low, high, family)
-    ]
+        if gaps and len(gaps) < len(inside):
+            spared = ", ".join(_addresses(low, high, family) for low, high in gaps)
+            return [(f"anywhere (IPv{family}) but {spared}", texts[0][1])]
+    return texts
 
 
-def _addresses(low: int, high: int, family: int) -> list[str]:
+def _addresses(low: int, high: int, family: int) -> str:
     if (low, high) == (0, LAST_ADDRESS[family]):
-        return [f"anywhere (IPv{family})"]
+        return f"anywhere (IPv{family})"
     make = IPv4Address if family == 4 else IPv6Address
     first, last = make(low), make(high)
-    found: list[str] = []
-    for network in summarize_address_range(first, last):
-        found.append(str(network).removesuffix(f"/{first.max_prefixlen}"))
-        if len(found) > PREFIXES:
-            return [f"{first}-{last}"]
-    return found
+    networks = list(summarize_address_range(first, last))
+    if len(networks) > 1:
+        return f"{first}-{last}"
+    return str(networks[0]).removesuffix(f"/{first.max_prefixlen}")
 
 
 def _parts(traffic: Intervals) -> Iterator[str]:
