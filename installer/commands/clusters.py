@@ -85,6 +85,8 @@ def known(wish: Wish) -> Cluster:
     platform = data["platform"]
     assert platform in get_args(Platform)
     file = wish.inventory or Path(data["inventory"])
+    if not wish.inventory and not file.is_file():
+        file = state / "inventory.yml"
     request = Request(
         platform=platform,
         clusters=clusters_directory(),
@@ -92,7 +94,7 @@ def known(wish: Wish) -> Cluster:
         nodes=wish.nodes if wish.nodes is not None else data["nodes"],
         settings=(*data["settings"], *wish.settings),
     )
-    return load(file if file.is_file() else state / "inventory.yml", request).cluster
+    return load(file, request).cluster
 
 
 def host_named(cluster: Cluster, name: str) -> Host:

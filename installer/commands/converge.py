@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from installer import pki, platforms
@@ -67,8 +68,10 @@ def converge(platform_name: Platform, wish: Wish, how: How, reporting: Reporting
     with lock.exclusive(cluster.state / "lock", reporting.command, utc()):
         last = journal.read(cluster.state / "journal.json")
         with reporting.kept(cluster):
-            clusters.record(cluster, file, wish)
-            return _Converging(cluster, how, reporting, last).run()
+            record = partial(clusters.record, cluster, file, wish)
+            if last is None:
+                record()  # so that a first run that is killed can be destroyed
+            return _Converging(cluster, how, reporting, last, record).run()
 
 
 def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
@@ -137,13 +140,19 @@ class _Converging:
     """One run for real."""
 
     def __init__(
-        self, cluster: Cluster, how: How, reporting: Reporting, last: journal.Entry | None
+        self,
+        cluster: Cluster,
+        how: How,
+        reporting: Reporting,
+        last: journal.Entry | None,
+        record: Callable[[], None],
     ) -> None:
         self._cluster = cluster
         self._how = how
         self._emit = reporting.emit
         self._reporting = reporting
         self._last = last
+        self._record = record
         self._started = time.monotonic()
         self._platform = platforms.of(cluster)
         self._tally = Tally(_names(_meant(cluster, how)))
@@ -172,6 +181,7 @@ class _Converging:
             prepared = prepare(cluster, sessions, self._how.limit, self._emit)
             if not self._agreed(prepared.plan):
                 return self._recap(sessions, prepared, "", declined=True)
+            self._record()
             applied = apply(prepared.plan, sessions, self._emit)
             stopped = self._afterwards(cluster, sessions, prepared, applied)
             if not stopped and prepared.lost:

@@ -1,5 +1,5 @@
 """What cannot be changed of a cluster that runs: addresses and names that are in its certificates
-and in every pod."""
+and in every pod, and by which its hosts are found. Hosts may come and go."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ def _fixed(cluster: Cluster) -> Mapping[str, str]:
         "network.services": str(cluster.network.services),
         "network.block_size": str(cluster.network.block_size),
         "cluster.domain": cluster.domain,
+        "groups.controller[0]": cluster.controllers[0].name,
+        **{f"hosts.{host.name}.address": str(host.address) for host in cluster.hosts},
     }
 
 
@@ -41,7 +43,9 @@ def require(cluster: Cluster) -> None:
         return
     wanted = _fixed(cluster)
     changed = [
-        f"{key} ({kept[key]} -> {wanted[key]})" for key in kept if kept[key] != wanted.get(key)
+        f"{key} ({kept[key]} -> {wanted[key]})"
+        for key in kept
+        if kept[key] != wanted.get(key, kept[key])
     ]
     if changed:
         raise InstallerError(

@@ -111,6 +111,42 @@ def test_what_a_running_cluster_cannot_change_is_refused() -> None:
     assert "(10.112.0.0/12 -> 10.128.0.0/12)" in caught.value.message
 
 
+def test_hosts_of_a_running_cluster_keep_their_addresses_but_may_come_and_go() -> None:
+    from installer.commands import fixed
+    from installer.commands.clusters import Wish, wanted
+    from installer.errors import InstallerError
+
+    cluster = wanted("sandbox", Wish())[0].cluster
+    cluster.state.mkdir(parents=True)
+    fixed.keep(cluster)
+    for nodes in (0, 5):
+        fixed.require(wanted("sandbox", Wish(nodes=nodes))[0].cluster)
+    elsewhere = Wish(settings=("network.hosts=198.18.9.0/24",))
+    with pytest.raises(InstallerError, match=r"hosts\.node1\.address \(198\.18\.0\.11 -> "):
+        fixed.require(wanted("sandbox", elsewhere)[0].cluster)
+
+
+def test_an_inventory_that_is_named_has_to_be_there(tmp_path: Path) -> None:
+    from installer.commands.clusters import Wish, known, record, wanted
+    from installer.errors import InventoryError
+
+    copy = tmp_path / "mine.yml"
+    inventory, file = wanted("sandbox", Wish(name="demo"))
+    copy.write_text(file.read_text())
+    inventory.cluster.state.mkdir(parents=True)
+    record(inventory.cluster, copy, Wish(name="demo"))
+    copy.unlink()
+    assert known(Wish(name="demo")) == inventory.cluster
+    with pytest.raises(InventoryError):
+        known(Wish(name="demo", inventory=copy))
+
+
+def test_a_limit_that_names_no_host_is_not_all_hosts() -> None:
+    found = CliRunner().invoke(main, ["sandbox", "--check", "--limit", ","])
+    assert found.exit_code == 2
+    assert "names no host" in found.output
+
+
 def test_openssh_gets_every_host_with_its_key_pinned(tmp_path: Path) -> None:
     from dataclasses import replace
 
