@@ -84,7 +84,9 @@ def sandbox(
     from installer.commands.converge import How, converge
 
     wish = Wish(inventory=inventory, name=name, nodes=nodes, settings=settings)
-    hosts = tuple(host for host in limit.split(",") if host)
+    hosts = tuple(host.strip() for host in limit.split(",") if host.strip())
+    if limit and not hosts:
+        raise click.BadParameter("names no host", param_hint="--limit")
     how = How(check=check, limit=hosts, confirm=_asking(yes or as_json))
     _run(lambda reporting: converge("sandbox", wish, how, reporting), as_json, diff)
 
@@ -198,7 +200,10 @@ def _asking(yes: bool) -> Callable[[str], bool]:
     """Asks on a terminal; without one, only --yes is a yes."""
 
     def ask(question: str) -> bool:
-        return yes or (sys.stdin.isatty() and click.confirm(question))
+        if not yes and not sys.stdin.isatty():
+            click.echo(f"{question} There is no terminal to ask on: give --yes", err=True)
+            return False
+        return yes or click.confirm(question)
 
     return ask
 

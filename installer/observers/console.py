@@ -34,6 +34,8 @@ from installer.observers.lines import (
 )
 
 LONGEST = 300
+MANY = 10
+"""Hosts that are counted instead of named."""
 QUIET_S = 10.0
 """Without a terminal, progress is a line at most this often."""
 BRIEF_S = 2.0
@@ -101,7 +103,9 @@ class Console:
         self._width = max((len(host) for host in event.hosts), default=4)
         self._mode = event.mode
         what = "checking" if event.mode == "check" else "converging"
-        self.line((f"{event.cluster}: ", "bold"), f"{what} {', '.join(event.hosts)}")
+        few = len(event.hosts) <= MANY
+        hosts = ", ".join(event.hosts) if few else f"{len(event.hosts)} hosts"
+        self.line((f"{event.cluster}: ", "bold"), f"{what} {hosts}")
 
     def _notice(self, event: Notice) -> None:
         if event.level != "debug":

@@ -6,6 +6,7 @@ Each may be called again after a run that was killed anywhere.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -35,6 +36,7 @@ ANSWER_LIMIT_S = 5.0
 """For a host that runs already."""
 STOP_LIMIT_S = 20.0
 _POLL_S = 0.05
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _MODULES = Path("/lib/modules")
 _POWEROFF = signal.SIGRTMIN + 4
 """What systemd takes as PID 1 for `systemctl poweroff` (systemd(1))."""
@@ -242,7 +244,8 @@ class Machine:
         return bool(pid) and not Path(f"/proc/{pid}").exists()
 
     def _last_words(self) -> str:
-        lines = self.console.read_text(errors="replace").strip().splitlines()[-3:]
+        text = _COLOUR.sub("", self.console.read_text(errors="replace"))
+        lines = [" ".join(line.split()) for line in text.strip().splitlines()[-3:]]
         return ": " + "; ".join(lines) if lines else ""
 
     def _end(self) -> None:
