@@ -13,7 +13,7 @@ from romana.objects import Key
 from romana.sources.errors import InvalidObject, SourceError
 from romana.sources.files import read_manifests
 from romana.sources.kinds import BETA_POLICY, BY_TYPE, POLICY, ROMANA_POLICY, Kind
-from romana.sources.romana_policies import read_romana_policy
+from romana.sources.romana_policies import NAME, read_romana_policy
 
 POLICY_KINDS = (ROMANA_POLICY, POLICY, BETA_POLICY)
 STANDARD_INPUT = Path("-")
@@ -110,6 +110,9 @@ def _draft(manifest: object, where: str) -> Draft:
 def _faults(kind: Kind, manifest: dict[str, Any]) -> tuple[str, ...]:
     if kind is ROMANA_POLICY:
         return tuple(str(fault) for fault in read_romana_policy(manifest).faults)
+    wrong = [each for each in key_of(kind, manifest) if not NAME.fullmatch(each)]
+    if wrong:
+        return (f"metadata: `{wrong[0]}` is not a name that Kubernetes takes",)
     try:
         kind.read(manifest)
     except InvalidObject as error:

@@ -7,7 +7,9 @@ from typing import Protocol
 
 from romana.authoring.drafts import POLICY_KINDS, Draft
 from romana.objects import Key
+from romana.sources.errors import SourceError
 from romana.sources.kinds import ROMANA_POLICY, Kind
+from romana.sources.romana_policies import NAME
 
 
 class Outcome(str, Enum):
@@ -35,12 +37,18 @@ class Place(Protocol):
 
 def meant(name: str) -> tuple[tuple[Kind, ...], Key]:
     """The kinds and the key of an object by what an operator calls it: `NAME` of a RomanaPolicy,
-    `NAMESPACE/NAME` of a NetworkPolicy, or as `romana policy list` shows them."""
+    `NAMESPACE/NAME` of a NetworkPolicy, or as `romana policy list` shows them.
+
+    Raises:
+        SourceError: it cannot be a name, such as one with dots that lead elsewhere.
+    """
     shown = name.removesuffix(".ingress").removesuffix(".egress")
     if shown != name and name.startswith("romana."):
         return (ROMANA_POLICY,), ("", shown.removeprefix("romana."))
     if shown != name and name.startswith("kube."):
         name = shown.removeprefix("kube.").replace(".", "/", 1)
     namespace, _, own = name.rpartition("/")
+    if not NAME.fullmatch(own) or not NAME.fullmatch(namespace or "none"):
+        raise SourceError(f"`{name}` is no policy's name; write NAME or NAMESPACE/NAME")
     kinds = tuple(each for each in POLICY_KINDS if each.namespaced is bool(namespace))
     return kinds, (namespace, own)

@@ -86,7 +86,8 @@ def read_content(stamp: Stamp, text: bytes, name: str) -> Content:
     invalid: list[tuple[Kind, InvalidObject]] = []
     for number, manifest in enumerate(read_manifests(text, name), start=1):
         if not isinstance(manifest, dict) or not manifest.get("kind"):
-            raise SourceError(f"{name}: document {number} is not a manifest: it has no `kind`")
+            reason = "it has no `kind`; `romana policy add` imports policies of Romana 0.9 and 2.0"
+            raise SourceError(f"{name}: document {number} is not a manifest: {reason}")
         kind = BY_TYPE.get((str(manifest.get("apiVersion")), str(manifest["kind"])))
         if kind is None:
             continue

@@ -116,6 +116,7 @@ EXPLAINED = {"admitted": True, "lines": ["egress of n/a: admitted", "the connect
     ("words", "answer", "shown"),
     [
         (["status"], STATUS, "12 IPv4"),
+        (["status"], STATUS, "RomanaPolicy p: spec.ingress[0].peers: names nobody"),
         (["policy", "list"], [POLICY], "kube.n.p.ingress"),
         (["policy", "show", "n/p"], [POLICY], "pods_here: [n/a]"),
         (["endpoint", "list"], [ENDPOINT], "n/p"),
