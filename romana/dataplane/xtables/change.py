@@ -209,6 +209,8 @@ class _SetChanges:
 
 def _rule_changes(old: Placed, new: Placed) -> Iterator[tuple[int, str]]:
     """The texts by family."""
+    if old.tables.chains == new.tables.chains and old.names == new.names:
+        return
     keys = sorted({*old.tables.chains, *new.tables.chains})
     for family in sorted({family for family, _ in keys}):
         text = ""

@@ -16,7 +16,7 @@ ports: a packet meets a logarithm of their number, and one set.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
@@ -59,10 +59,12 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramTables:
-    """What a program is in the kernel: its sets, and its chains by family."""
+    """What a program is in the kernel: its sets, its chains by family, and for those the pieces of
+    long ranges of ports."""
 
     sets: Mapping[SetKey, IpSet]
     chains: Mapping[int, Chains]
+    pieces: Mapping[int, Sequence[Piece]]
 
 
 def program_chain(direction: Direction, name: str) -> str:
@@ -78,47 +80,96 @@ def owner(chain: str) -> str:
     return chain.partition(".")[0] if chain.startswith((f"{PREFIX}I-", f"{PREFIX}E-")) else chain
 
 
-def program_tables(program: Program) -> ProgramTables:
+def program_tables(
+    program: Program, old: Program | None = None, known: ProgramTables | None = None
+) -> ProgramTables:
     """A program's sets and chains. Sets that would be empty do not exist, and are not looked up.
+
+    Args:
+        program: to render.
+        old: what it was before, if that is known.
+        known: its tables then; sets that do not change are returned as they are.
 
     Raises:
         ValueError: a grant chooses ports of a protocol that has none.
     """
     chain = program_chain(program.direction, program.name)
-    elements, pieces = _elements(program)
-    sets = {
-        SetKey(family, chain, code): IpSet(
-            type=_TYPES.get(code, "hash:net"), family=family, elements=frozenset(found)
-        )
-        for (family, code), found in elements.items()
-    }
+    if old is not None and known is not None:
+        gone, new = old.grants - program.grants, program.grants - old.grants
+        if all(map(_code, gone | new)):
+            return _varied(program, chain, known, gone, new)
+    elements, pieces = _elements(program.grants)
+    return _made(program, chain, elements, pieces, known.sets if known else {})
+
+
+def _varied(
+    program: Program,
+    chain: str,
+    known: ProgramTables,
+    gone: frozenset[Grant],
+    new: frozenset[Grant],
+) -> ProgramTables:
+    """The tables with a few grants less and a few more, none of them with a long range of ports."""
+    less, more = _short_elements(gone), _short_elements(new)
+    elements: dict[tuple[int, str], frozenset[str]] = {}
+    for family, code in {*((key.family, key.code) for key in known.sets), *more}:
+        before = known.sets.get(SetKey(family, chain, code))
+        found = before.elements if before else frozenset()
+        if (family, code) in less or (family, code) in more:
+            found = (found - less.get((family, code), set())) | more.get((family, code), set())
+        elements[family, code] = found
+    return _made(program, chain, elements, known.pieces, known.sets)
+
+
+def _made(
+    program: Program,
+    chain: str,
+    elements: Mapping[tuple[int, str], Set[str]],
+    pieces: Mapping[int, Sequence[Piece]],
+    known: Mapping[SetKey, IpSet],
+) -> ProgramTables:
+    sets: dict[SetKey, IpSet] = {}
+    for (family, code), found in elements.items():
+        key = SetKey(family, chain, code)
+        before = known.get(key)
+        if before is not None and (before.elements is found or before.elements == found):
+            sets[key] = before
+        elif found:
+            kind = _TYPES.get(code, "hash:net")
+            sets[key] = IpSet(type=kind, family=family, elements=frozenset(found))
     chains = {}
     for family in FAMILIES:
-        codes = {code for at, code in elements if at == family}
+        codes = {key.code for key in sets if key.family == family}
         chains[family] = dict(_chains(program.direction, chain, codes, pieces[family]))
-    return ProgramTables(sets=sets, chains=chains)
+    return ProgramTables(sets=sets, chains=chains, pieces=pieces)
 
 
 def _elements(
-    program: Program,
+    grants: Iterable[Grant],
 ) -> tuple[dict[tuple[int, str], set[str]], Mapping[int, Sequence[Piece]]]:
     """Elements by family and code; and the pieces of long ranges, in order, by family."""
-    found: defaultdict[tuple[int, str], set[str]] = defaultdict(set)
+    found = _short_elements(each for each in grants if _code(each))
     long: defaultdict[tuple[int, int], list[Grant]] = defaultdict(list)
-    for each in program.grants:
-        code = _code(each)
-        if code:
-            found[each.family, code].update(_texts(each, ports=code in ("hp", "np")))
-        else:
+    for each in grants:
+        if not _code(each):
             long[each.family, each.protocol].append(each)
     pieces: dict[int, list[Piece]] = {family: [] for family in FAMILIES}
-    for (family, _), grants in sorted(long.items()):
-        for piece, within in _pieces(grants):
+    for (family, _), ranges in sorted(long.items()):
+        for piece, within in _pieces(ranges):
             texts = {text for each in within for text in _texts(each, ports=False)}
             if texts:
                 found[family, piece.code] = texts
                 pieces[family].append(piece)
-    return {key: texts for key, texts in found.items() if texts}, pieces
+    return found, pieces
+
+
+def _short_elements(grants: Iterable[Grant]) -> dict[tuple[int, str], set[str]]:
+    """Elements by family and code."""
+    found: defaultdict[tuple[int, str], set[str]] = defaultdict(set)
+    for each in grants:
+        code = _code(each)
+        found[each.family, code].update(_texts(each, ports=code in ("hp", "np")))
+    return dict(found)
 
 
 def _code(grant: Grant) -> str:

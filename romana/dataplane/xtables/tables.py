@@ -97,6 +97,8 @@ class Renderer:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._programs: dict[str, tuple[Program, ProgramTables]] = {}
+        self._networks = (settings, dict(_network_sets(settings)))
+        self._dispatched: dict[int, tuple[Mapping[str, EndpointPrograms], Chains]] = {}
 
     def render(self, admission: Admission) -> Tables:
         """The tables that enforce an Admission."""
@@ -105,13 +107,23 @@ class Renderer:
             program_chain(each.direction, each.name): self._program(each)
             for each in admission.programs.values()
         }
-        sets = dict(_network_sets(self.settings))
+        if self._networks[0] is not self.settings:
+            self._networks = (self.settings, dict(_network_sets(self.settings)))
+        sets = dict(self._networks[1])
         masquerading = {
             family: tuple(_masquerade_rules(self.settings, family, sets)) for family in FAMILIES
         }
         chains: dict[tuple[int, str], Chains] = {}
         for family in FAMILIES:
-            chains[family, MANGLE] = dict(self._mangle(family, endpoints))
+            chains[family, MANGLE] = {
+                **dict(_fixed_chains(family)),
+                **self._dispatch(family, admission.endpoints),
+                **{
+                    name: rules
+                    for _, program in self._programs.values()
+                    for name, rules in program.chains[family].items()
+                },
+            }
             if masquerading[family]:
                 chains[family, NAT] = {POSTROUTING: masquerading[family]}
         for _, program in self._programs.values():
@@ -124,28 +136,27 @@ class Renderer:
             interfaces=frozenset(admission.endpoints),
         )
 
-    def _mangle(
-        self, family: int, endpoints: tuple[EndpointPrograms, ...]
-    ) -> Iterator[tuple[str, tuple[str, ...]]]:
-        yield from _fixed_chains(family)
-        for direction in Direction:
-            yield from dispatch_chains(family, direction, endpoints, tuple(_broken()))
-        for _, program in self._programs.values():
-            yield from program.chains[family].items()
+    def _dispatch(self, family: int, endpoints: Mapping[str, EndpointPrograms]) -> Chains:
+        """The chains that find an endpoint's program; those of before where no endpoint changed."""
+        known = self._dispatched.get(family)
+        if known is None or known[0] != endpoints:
+            chains = {
+                name: rules
+                for direction in Direction
+                for name, rules in dispatch_chains(
+                    family, direction, endpoints.values(), tuple(_broken())
+                )
+            }
+            known = self._dispatched[family] = (endpoints, chains)
+        return known[1]
 
     def _program(self, program: Program) -> tuple[Program, ProgramTables]:
         known = self._programs.get(program_chain(program.direction, program.name))
-        if known is not None and (known[0] is program or known[0].grants == program.grants):
+        if known is None:
+            return program, program_tables(program)
+        if known[0] is program or known[0].grants is program.grants:
             return known
-        made = program_tables(program)
-        if known is not None:  # sets that are equal are the same
-            before = known[1].sets
-            sets = {
-                key: before[key] if before.get(key) == each else each
-                for key, each in made.sets.items()
-            }
-            made = ProgramTables(sets=sets, chains=made.chains)
-        return program, made
+        return program, program_tables(program, *known)
 
 
 def render(admission: Admission, settings: Settings) -> Tables:

@@ -23,6 +23,7 @@ def test_at_every_moment_of_a_change_a_packet_is_judged_by_the_old_or_the_new(se
     kernel, placed, naming = loaded(renderer.render(old))
     new = changed(chance, old)
     wanted = renderer.render(new)
+    assert wanted == render(new, Settings()), "what is taken from before is as if made anew"
     change = difference(placed, wanted, naming)
     packets = [random_packet(chance, chance.choice((old, new))) for _ in range(40)]
     allowed = [{expected(old, each), expected(new, each)} for each in packets]
