@@ -81,6 +81,8 @@ class Datagrams:
 
     Args:
         every_s: from round to round; in each, every pair sends one packet of each stream.
+
+    `rounds` is how many there have been, `stalled_s` the longest that one came too late.
     """
 
     def __init__(self, every_s: float = 0.02) -> None:
@@ -92,6 +94,7 @@ class Datagrams:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="datagrams", daemon=True)
         self.stalled_s = 0.0
+        self.rounds = 0
 
     def __enter__(self) -> Datagrams:
         self._thread.start()
@@ -156,6 +159,7 @@ class Datagrams:
             self._stop.wait(0.001)
 
     def _round(self) -> None:
+        self.rounds += 1
         for pod in self._pods.values():
             pod.count = (pod.count + 1) % PORTS
             for other in self._pods.values():

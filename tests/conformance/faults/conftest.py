@@ -10,6 +10,7 @@ import asyncio
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -20,6 +21,7 @@ import msgspec
 import pytest
 
 from romana.conformance.cases import ConformanceError, PodState
+from romana.conformance.chance import labels
 from romana.conformance.cluster import Cluster, host_addresses
 from romana.conformance.directory import ManifestDirectory
 from romana.conformance.manifests import cluster_manifests, step_manifests
@@ -27,7 +29,7 @@ from romana.conformance.placement import place
 from romana.conformance.prober import Prober
 from romana.conformance.run import as_expected
 from romana.conformance.timeline import Fault, Timeline, tally, told
-from romana.conformance.worlds import Shape, Worlds, judged, snapshot, step_of
+from romana.conformance.worlds import NAMESPACES, Shape, Worlds, judged, snapshot, step_of
 from romana.dataplane import Backend, Renderer, Settings
 from romana.lab.datagrams import FRESH, HOME, KEPT, Datagrams
 from romana.lab.namespaces import Lab
@@ -74,7 +76,7 @@ class Stage:
         )
         self.datagrams, self.prober = Datagrams(), Prober()
         self.timeline, self.faults = Timeline({KEPT: HOME}), []
-        self.visitors = {}
+        self.visitors, self.visits = {}, 0
         self.revisions, self.acknowledged, self.since = {}, dict.fromkeys(names, -1), 0
         self.states, self.pinned, self.changes = [], {}, 0
         self._turn = threading.RLock()
@@ -114,10 +116,10 @@ class Stage:
         self.pinned = {pair: sides[pair] for pair in chosen}
         return True
 
-    def manifests(self, world, visitors=None):
+    def manifests(self, world):
         """All manifests of a state."""
         step = step_of(world, self.worlds.placement)
-        pods = (*step.pods, *(self.visitors if visitors is None else visitors).values())
+        pods = (*step.pods, *self.visitors.values())
         return {**self.fixed, **step_manifests(replace(step, pods=pods), self.placement)}
 
     def sides(self, world):
@@ -159,6 +161,57 @@ class Stage:
             and (was.admitted or (sides[pair].ingress, sides[pair].egress) == tuple(was))
             for pair, was in self.pinned.items()
         )
+
+    def announce(self):
+        """Make a further pod known, with labels and an address by chance; none is in use twice."""
+        with self._turn:
+            used = {pod.address for pod in self.visitors.values()}
+            free = [each for each in self.addresses[PODS:] if each not in used]
+            self.visits += 1
+            pod = PodState(
+                namespace=self.random.choice(NAMESPACES),
+                name=f"visitor{self.visits}",
+                labels=labels(self.random),
+                address=self.random.choice(free),
+            )
+            self.visitors[pod.title] = pod
+            self.write(self.world)
+            return pod
+
+    @contextmanager
+    def visiting(self, pod):
+        """Attach a pod for as long as the block. Its datagrams run from before it has an interface:
+        those that must not pass are bound all the time, the others while it is attached."""
+        where = self.lab.namespace(pod.name)
+        began = time.time()
+        self.datagrams.add(pod.title, where, pod.address)
+        self._runtime("cni.add", pod, where)
+        self.faults.append(Fault(since=began, until=time.time(), loses=True, pod=pod.title))
+        try:
+            yield
+        finally:
+            began = time.time()
+            self._runtime("cni.del", pod, where)
+            self.datagrams.remove(pod.title)
+            where.delete()
+            self.faults.append(Fault(since=began, until=time.time(), loses=True, pod=pod.title))
+            with self._turn:
+                del self.visitors[pod.title]
+                self.write(self.world)
+
+    def _runtime(self, method, pod, where, limit_s=60):
+        """What a runtime asks, again and again until an agent is there to do it."""
+        name = self.placement.host(pod.address)
+        arguments = {"K8S_POD_NAMESPACE": pod.namespace, "K8S_POD_NAME": pod.name}
+        parameters = {"container": where.name, "ifname": "eth0", "netns": str(where.path)}
+        parameters |= {"args": arguments, "ips": [str(pod.address)]}
+        end = time.monotonic() + limit_s
+        while True:
+            try:
+                return self.cluster.ask(name, method, **parameters)
+            except (ConformanceError, OSError):
+                assert time.monotonic() < end
+                time.sleep(0.02)
 
     def look(self):
         """Ask the agents how far they are; those that do not answer are where they were."""
@@ -242,26 +295,30 @@ class Stage:
         return host.inside(lambda: asyncio.run(Backend().drift(wanted)))
 
     @contextmanager
-    def churning(self, every_s=0.05):
-        """Change the world all the time; an error of that thread is the test's."""
-        stop, failures = threading.Event(), []
+    def churning(self, *others):
+        """Change the world all the time, and do others' work beside; an error of a thread is the
+        test's.
 
-        def run():
+        Args:
+            others: called with the stage and an event that ends them.
+        """
+        stop = threading.Event()
+        with ThreadPoolExecutor(1 + len(others)) as threads:
+            running = [threads.submit(each, self, stop) for each in (_churn, *others)]
             try:
-                while not stop.wait(every_s):
-                    self.change()
-                    self.look()
-            except Exception as error:  # noqa: BLE001 - told below
-                failures.append(error)
+                yield
+            finally:
+                stop.set()
+        for each in running:
+            each.result()
 
-        thread = threading.Thread(target=run, name="churn")
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-        assert failures == []
+    def await_packets(self, rounds, limit_s=20):
+        """Wait for so many rounds of datagrams."""
+        end = time.monotonic() + limit_s
+        wanted = self.datagrams.rounds + rounds
+        while self.datagrams.rounds < wanted:
+            assert time.monotonic() < end
+            time.sleep(0.005)
 
     def judge(self):
         """Judge all packets since the last call: nothing may be wrong that no fault explains."""
@@ -278,6 +335,12 @@ class Stage:
         self.datagrams.__exit__(None, None, None)
         self.prober.close()
         self.cluster.stop()
+
+
+def _churn(stage, stop, every_s=0.05):
+    while not stop.wait(every_s):
+        stage.change()
+        stage.look()
 
 
 @contextmanager
@@ -297,15 +360,3 @@ def stage(tmp_path_factory):
         pytest.skip("needs root: makes network namespaces")
     with staged(tmp_path_factory.mktemp("stage"), seed=7) as made:
         yield made
-
-
-@pytest.fixture
-def fault():
-    """Makes a span in which packets may be lost or pass."""
-    return Fault
-
-
-@pytest.fixture
-def visitor():
-    """Makes a pod's state."""
-    return PodState

@@ -7,6 +7,13 @@ KILLS = 100
 BETWEEN = 10
 
 
+def visit(stage, stop):
+    """Pods come and go, whatever becomes of the agents."""
+    while not stop.is_set():
+        with stage.visiting(stage.announce()):
+            stop.wait(0.2)
+
+
 def test_changes_of_policy_let_nothing_slip_and_lose_nothing(stage, record_property):
     for _ in range(10):
         for _ in range(4):
@@ -22,8 +29,33 @@ def test_changes_of_policy_let_nothing_slip_and_lose_nothing(stage, record_prope
     assert found.denied > 1000
 
 
+def test_a_pods_first_packet_is_judged_like_its_last(stage, record_property):
+    """Pods come and go while policies change; each sends from the moment it has an interface, and
+    is sent to. Addresses are used again at once."""
+    early = 0
+    with stage.churning():
+        for _ in range(20):
+            pod = stage.announce()
+            before = time.time()
+            with stage.visiting(pod):
+                attached, since = time.time(), stage.datagrams.count
+                stage.await_packets(4)
+                sent = stage.datagrams.packets(stage.since)
+                early += sum(
+                    pod.title in (each.source, each.destination) and before <= each.sent < attached
+                    for each in sent
+                )
+                assert any(each.source == pod.title for each in stage.datagrams.packets(since))
+    stage.sound()
+    found = stage.judge()
+    record_property("packets", f"{found.admitted} had to pass, {found.denied} must not")
+    record_property("before the runtime was answered", early)
+    assert early > 20
+
+
 def test_an_agent_killed_at_any_instant_lets_nothing_slip_and_loses_nothing(stage, record_property):
-    """Each host's agent is killed fifty times, at random instants from its very start on."""
+    """Each host's agent is killed fifty times, at random instants from its very start on. Meanwhile
+    policies and labels change, and pods come and go."""
     ready = {name: 0 for name in stage.cluster.hosts}
 
     def kill(name, times):
@@ -36,7 +68,7 @@ def test_an_agent_killed_at_any_instant_lets_nothing_slip_and_loses_nothing(stag
             stage.cluster.revive(name, wait=False)
 
     for _ in range(KILLS // 2 // BETWEEN):
-        with stage.churning():
+        with stage.churning(visit):
             threads = [threading.Thread(target=kill, args=(each, BETWEEN)) for each in ready]
             for each in threads:
                 each.start()

@@ -66,7 +66,7 @@ def test_a_kept_connection_that_is_closed_one_way_only_is_not_bound():
 def test_what_a_fault_explains_is_counted_and_all_else_is_wrong():
     made = timeline((0, 1, OPEN))
     lost = [packet(at) for at in (2, 4, 9)]
-    found = tally(made, [*lost, packet(5, 5.1)], [Fault(since=3, until=4.5, loses=True)])
+    found = tally(made, [*lost, packet(5, 5.1)], [Fault(since=3.5, until=4.5, loses=True)])
     assert (found.admitted, found.denied, found.explained) == (4, 0, 1)
     assert found.wrong == [lost[0], lost[2]]
     other = tally(made, lost, [Fault(since=0, until=9, admits=True)])
