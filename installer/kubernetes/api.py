@@ -18,6 +18,7 @@ from installer.kubernetes.kubeconfig import Access
 
 JSON = dict[str, Any]
 _TIMEOUT_S = 15.0
+_CLOSING_S = 0.25
 
 
 class ApiError(InstallerError):
@@ -39,6 +40,7 @@ class Api:
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self._upgraded = False
 
     async def __aenter__(self) -> Api:
         """Opens the session; connections are made when they are needed."""
@@ -57,6 +59,10 @@ class Api:
     ) -> None:
         """Closes all connections."""
         await self._session.close()
+        if self._upgraded:
+            # aiohttp ends the TLS of websockets in the background, without a handle to wait on:
+            # https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
+            await asyncio.sleep(_CLOSING_S)
 
     async def get(self, path: str, **query: str) -> JSON:
         """An object or a list by its path, for instance "/api/v1/nodes"."""
@@ -91,6 +97,7 @@ class Api:
         Raises:
             ApiError: the server refuses it.
         """
+        self._upgraded = True
         try:
             return await self._session.ws_connect(
                 self._url(path), params=query, protocols=(protocol,), **self._extra()

@@ -60,6 +60,7 @@ class Faults:
     kubelet_denied: bool = False
     server_dies: bool = False
     image_missing: bool = False
+    mute: bool = False
 
 
 @dataclass
@@ -189,7 +190,7 @@ class FakeShell:
         self.tasks: list[asyncio.Task] = []
 
     async def say(self, text: str) -> None:
-        if not self.socket.closed:
+        if not self.socket.closed and not self.cluster.faults.mute:
             await self.socket.send_bytes(b"\x01" + text.encode() + b"\n")
 
     async def run(self, script: str) -> None:
@@ -203,6 +204,10 @@ class FakeShell:
                 self.stopped.add(line.rpartition(".")[2])
             elif line.startswith("echo @q"):
                 await self.say(f"{words[1]} {self.reply(line)}")
+            elif line == "exit":
+                status = b'{"status": "Failure", "message": "command terminated"}'
+                await self.socket.send_bytes(b"\x03" + status)
+                await self.socket.close()
 
     def reply(self, line: str) -> str:
         name = self.pod["metadata"]["name"]
@@ -272,6 +277,8 @@ class Handler:
         return web.json_response({}) if gone else _refused(404, "NotFound")
 
     def get(self, request: web.Request, path: str) -> web.Response:
+        if path == "/refuse":
+            return _refused(403, "Forbidden")
         if path == "/api/v1/nodes":
             return web.json_response({"items": [self.node(name) for name in self.cluster.nodes]})
         kind = path.rpartition("/")[2]
@@ -320,6 +327,8 @@ class Handler:
         }
 
     async def exec(self, request: web.Request, path: str) -> web.StreamResponse:
+        if path not in self.cluster.objects:
+            return _refused(404, "NotFound")
         socket = web.WebSocketResponse(protocols=("v4.channel.k8s.io",))
         await socket.prepare(request)
         shell = FakeShell(self.cluster, self.cluster.objects[path], socket)
