@@ -48,6 +48,7 @@ def status(path: str, as_json: bool) -> None:
             f"{free} {name}" for name, free in answer["free_addresses"].items()
         ),
         "repairs": _repairs(answer["repairs"]),
+        "traffic concerned": "; ".join(answer["repairs"]["traffic"]) or "none known",
         "kernel and policies": answer["verified"]["text"]
         if answer["verified"]
         else "not compared yet: `romana verify`",
@@ -79,7 +80,12 @@ def policy_list(path: str, as_json: bool) -> None:
     if as_json:
         return dump(answer)
     rows = [
-        (each["name"], each["direction"], len(each[each["direction"]]), len(each["pods_here"]))
+        (
+            each["name"],
+            each["direction"],
+            len(each[each["direction"]]),
+            each.get("idle", len(each["pods_here"])),
+        )
         for each in answer
     ]
     return table(("NAME", "DIRECTION", "RULES", "PODS HERE"), rows)

@@ -19,6 +19,7 @@ from romana.ipam.leases import Leases
 from romana.objects import Protocol
 from romana.policy.admission import EndpointPrograms, Flow, Program
 from romana.policy.judge import Judge
+from romana.policy.model import RomanaPolicy
 from romana.version import VERSION
 
 Values = dict[str, Any]
@@ -123,12 +124,13 @@ class Queries:
 
     async def policies(self, parameters: Mapping[str, Any]) -> list[Values]:
         """Romana policies in force, with the local pods that each isolates; one by `name`, all its
-        forms.
+        forms. Those that say nothing, for want of their namespace's annotation, say so (`idle`).
 
         Raises:
             RequestError: there is none of that name.
         """
-        from romana.policy.translate import translate_all
+        from romana.policy.explanation import IDLE
+        from romana.policy.translate import translate_all, translate_idle
 
         snapshot = self._reconciler.snapshot
         wanted = parameters.get("name")
@@ -149,7 +151,12 @@ class Queries:
                 ),
             }
             for policy in translate_all(snapshot)
-            if wanted in (None, policy.name, "/".join(policy.origin.key), policy.origin.name)
+            if _is_meant(policy, wanted)
+        ]
+        found += [
+            {**policy.as_json(), "pods_here": [], "idle": IDLE}
+            for policy in translate_idle(snapshot)
+            if _is_meant(policy, wanted)
         ]
         if wanted and not found:
             advice = "`romana policy list` shows all"
@@ -222,6 +229,12 @@ class Queries:
             ) from error
         found = explain(snapshot, flow, endpoints, self._reconciler.admission)
         return {**found.as_json(), "lines": list(found.lines)}
+
+
+def _is_meant(policy: RomanaPolicy, name: object) -> bool:
+    """Whether an operator may call a policy so; None is any."""
+    origin = policy.origin
+    return name in (None, policy.name, "/".join(filter(None, origin.key)), origin.name)
 
 
 def _judged(

@@ -16,7 +16,7 @@ from romana.policy.judge import Judge
 from romana.policy.model import Entry, PodSet, PolicyPeer, RomanaPolicy, Rule
 from romana.policy.pods import resolve
 from romana.policy.selection import PolicyIndex
-from romana.policy.translate import idle_policies, translate_direction
+from romana.policy.translate import translate_direction, translate_idle
 from romana.policy.verdict import Outcome, Verdict
 
 
@@ -77,7 +77,7 @@ class _Case:
             known = pod is not None
             return Side(direction=direction, address=address, pod=key, known=known, outcome=settled)
         isolating = () if pod is None else tuple(self._isolating(pod, direction))
-        idle = () if pod is None else idle_policies(self._snapshot, pod, direction)
+        idle = () if pod is None else tuple(self._idle(pod, direction))
         matches = tuple(
             Match(policy, index)
             for policy in isolating
@@ -122,6 +122,11 @@ class _Case:
             translated = translate_direction(policy, direction, self._snapshot.segment_labels)
             if translated is not None:
                 yield translated
+
+    def _idle(self, pod: Pod, direction: Direction) -> Iterator[RomanaPolicy]:
+        for policy in translate_idle(self._snapshot):
+            if policy.direction is direction and policy.applies_to(pod, self._snapshot.namespaces):
+                yield policy
 
     def _admits(self, entry: Entry, direction: Direction) -> bool:
         ingress = direction is Direction.INGRESS

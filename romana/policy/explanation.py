@@ -61,10 +61,11 @@ class Side:
             return "denied: the pod is not known (yet), so it is closed"
         if self.outcome is Outcome.DENIED:
             names = ", ".join(policy.origin.text for policy in self.isolating)
-            return f"denied: isolated by {names}; no rule matched"
-        idle = ", ".join(self.idle)
-        hint = f" ({idle} would where its namespace has the annotation {DEFAULT_DENY_ANNOTATION})"
-        return _REASONS[self.outcome] + (hint if idle and self.outcome is Outcome.OPEN else "")
+            return f"denied: isolated by {names}; no rule matched{self._hint()}"
+        return _REASONS[self.outcome] + (self._hint() if self.outcome is Outcome.OPEN else "")
+
+    def _hint(self) -> str:
+        return f" ({', '.join(self.idle)}: {IDLE})" if self.idle else ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values only."""
@@ -78,9 +79,13 @@ class Side:
             "admitted_by": [
                 {"policy": match.policy.name, "rule": match.entry} for match in self.matches
             ],
+            "idle": list(self.idle),
             "text": self.text,
         }
 
+
+IDLE = f"says nothing, since the namespace has no annotation {DEFAULT_DENY_ANNOTATION}"
+"""Of a policy of extensions/v1beta1."""
 
 _REASONS = {
     Outcome.OUTSIDE: "not judged: the address is no pod's own",

@@ -24,7 +24,6 @@ from romana.objects import (
     OperatorPolicy,
     OperatorRule,
     Peer,
-    Pod,
     PodGroup,
     PolicyRule,
     PortMatch,
@@ -58,15 +57,13 @@ def effective(policy: NetworkPolicy, namespaces: Mapping[Key, Namespace]) -> Net
     return policy
 
 
-def idle_policies(snapshot: Snapshot, pod: Pod, direction: Direction) -> tuple[RomanaPolicy, ...]:
-    """The policies that would isolate a pod, but say nothing in its namespace: see `effective`."""
-    return tuple(
-        translated
-        for _, policy in sorted(snapshot.policies.items())
-        if policy.namespace == pod.namespace and policy.pods.matches(pod.labels)
-        if effective(policy, snapshot.namespaces) != policy
-        if (translated := translate_direction(policy, direction)) is not None
-    )
+def translate_idle(snapshot: Snapshot) -> Iterator[RomanaPolicy]:
+    """The policies that say nothing, for want of their namespace's annotation: see `effective`."""
+    for _, policy in sorted(snapshot.policies.items()):
+        if policy.beta and effective(policy, snapshot.namespaces) != policy:
+            translated = translate_direction(policy, Direction.INGRESS)
+            if translated is not None:
+                yield translated
 
 
 def translate_all(snapshot: Snapshot) -> Iterator[RomanaPolicy]:

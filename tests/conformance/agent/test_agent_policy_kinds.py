@@ -76,6 +76,8 @@ def test_the_articles_policy(cluster, hosts, tiers, annotation):
     cluster.write("policy-pol1", yaml.safe_load(POL1))
     cluster.settle()
     assert reaching(tiers) == ALL  # as in Kubernetes 1.3: without the annotation it is nothing
+    (shown,) = hosts[0].ask("policies", name="shop/pol1")
+    assert shown["idle"].startswith("says nothing, since the namespace has no annotation")
     with annotated(cluster, **{annotation: DENY}):
         cluster.within(2, lambda: reaching(tiers) == {"frontend"})
         cluster.responder.tcp(tiers["backend"].inside, 81)

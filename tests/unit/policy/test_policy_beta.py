@@ -24,7 +24,7 @@ from romana.policy.compile import compile_admission
 from romana.policy.evaluate import evaluate
 from romana.policy.explain import explain
 from romana.policy.parties import flow_between
-from romana.policy.translate import translate_all
+from romana.policy.translate import translate_all, translate_idle
 from romana.policy.verdict import Outcome
 
 OPEN, ADMITTED, DENIED, NODE = Outcome.OPEN, Outcome.ADMITTED, Outcome.DENIED, Outcome.NODE
@@ -114,9 +114,13 @@ def test_the_annotation_is_named_whether_it_is_there_or_missing():
     assert alone.text == f"ingress of x/db: denied: isolated by {ANNOTATION}; no rule matched"
     idle = asked(world(POL1, annotated=False), "y/web", "x/db")
     assert idle.text == (
-        f"{OPEN_TEXT} (NetworkPolicy x/pol1 would where its namespace has the annotation "
+        f"{OPEN_TEXT} (NetworkPolicy x/pol1: says nothing, since the namespace has no annotation "
         f"{DEFAULT_DENY_ANNOTATION})"
     )
+    guard = NetworkPolicy(namespace="x", name="guard", ingress=())
+    closed = asked(world(POL1, guard, annotated=False), "x/web", "x/db")
+    assert "no rule matched (NetworkPolicy x/pol1: says nothing" in closed.text
+    assert closed.as_json()["idle"] == ["NetworkPolicy x/pol1"]
     assert asked(world(annotated=False), "y/web", "x/db").text == OPEN_TEXT
 
 
@@ -125,7 +129,10 @@ def test_the_annotation_is_a_policy_that_operators_see():
         "namespace.x.ingress",
         "kube.x.pol1.ingress",
     ]
-    assert not list(translate_all(world(POL1, annotated=False)))
+    idle = world(POL1, annotated=False)
+    assert not list(translate_all(idle))
+    assert [each.name for each in translate_idle(idle)] == ["kube.x.pol1.ingress"]
+    assert not list(translate_idle(world(POL1)))
 
 
 def test_endpoints_without_a_policy_share_the_namespaces_program():
