@@ -33,6 +33,8 @@ def narrowed(old: Admission, new: Admission) -> frozenset[Address]:
 
 def gone(old: Admission, new: Admission) -> frozenset[Address]:
     """Addresses that no endpoint has any more. Pure."""
+    if old.endpoints is new.endpoints:
+        return frozenset()
     return addresses(old) - addresses(new)
 
 

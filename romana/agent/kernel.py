@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
+from operator import is_
 from pathlib import Path
 
 from romana.agent.config import Config
@@ -25,11 +26,10 @@ from romana.dataplane.routes import (
     apply_routes,
     pod_route,
     read_routes,
-    route_changes,
     wanted_routes,
 )
 from romana.ipam.leases import Lease
-from romana.objects import Address, Snapshot
+from romana.objects import Address, AddressBlock, Key, Network, Node, Snapshot
 from romana.policy.admission import Admission, Endpoint
 
 FORWARDING = {
@@ -40,6 +40,16 @@ FORWARDING = {
 log = logging.getLogger(__name__)
 
 KernelError = DataplaneError
+
+Basis = tuple[
+    Mapping[Key, Node],
+    Mapping[Key, AddressBlock],
+    Sequence[Endpoint],
+    frozenset[Network],
+    tuple[Address, ...],
+    frozenset[str],
+]
+"""What routes depend on: nodes, blocks, endpoints; segments, the node's addresses, interfaces."""
 
 
 class Kernel:
@@ -53,7 +63,10 @@ class Kernel:
     def __init__(self, config: Config, metrics: Metrics) -> None:
         self._config = config
         self._settings = Settings()
+        self._configured: tuple[Config, Mapping[Key, Node]] | None = None
         self._routes: frozenset[Route] | None = None
+        self._basis: Basis | None = None
+        self._wanted: frozenset[Route] = frozenset()
         self._around: Surroundings | None = None
         self._node: tuple[Address, ...] = config.node_addresses
         self._turns = Turns()
@@ -214,6 +227,10 @@ class Kernel:
         """Take what of configuration and nodes is in the table. Nodes are reached without
         masquerade: pod to node and back is as direct as pod to pod.
         """
+        if self._configured is not None and all(
+            map(is_, self._configured, (self._config, snapshot.nodes))
+        ):
+            return
         nodes = (address for node in snapshot.nodes.values() for address in node.addresses)
         settings = Settings(
             pod_networks=self._config.pods.layout().cidrs,
@@ -223,12 +240,14 @@ class Kernel:
         if settings != self._settings:
             self._settings = self.enforcement.settings = settings
             _forward({cidr.version for cidr in settings.pod_networks})
+        self._configured = (self._config, snapshot.nodes)
 
     async def _repair(self) -> None:
         differences = await self.enforcement.drift()
         if differences:
             self.repairs.policies(differences)
             await self.enforcement.repair()
+            self.repairs.repaired(self.enforcement.drifted)
 
     async def _route(
         self, snapshot: Snapshot, endpoints: Sequence[Endpoint], *, audit: bool
@@ -236,7 +255,8 @@ class Kernel:
         """Bring the routes to what is wanted. One that cannot be written keeps no policy from being
         enforced."""
         wanted = self._wanted_routes(snapshot, endpoints)
-        if not audit and self._routes is not None and not route_changes(self._routes, wanted):
+        if not audit and self._routes is not None and self._routes == wanted:
+            self._routes = wanted
             return True
         async with self._turns.alone():
             wanted, known = self._wanted_routes(snapshot, endpoints), self._routes
@@ -252,15 +272,32 @@ class Kernel:
         return True
 
     def _wanted_routes(self, snapshot: Snapshot, endpoints: Sequence[Endpoint]) -> frozenset[Route]:
-        """The routes as they should be now: to those pods whose interfaces are there."""
+        """The routes as they should be now: to those pods whose interfaces are there. They are the
+        same value while nothing that they depend on has changed."""
         assert self._around is not None
-        return wanted_routes(
-            snapshot,
-            self._config.name,
-            [each for each in endpoints if links.exists(each.interface)],
+        basis: Basis = (
+            snapshot.nodes,
+            snapshot.blocks,
+            endpoints,
             self._around.segments,
             self._node,
+            links.interfaces(),
         )
+        if self._basis is None or not _unchanged(self._basis, basis):
+            self._basis = basis
+            self._wanted = wanted_routes(
+                snapshot,
+                self._config.name,
+                [each for each in endpoints if each.interface in basis[-1]],
+                self._around.segments,
+                self._node,
+            )
+        return self._wanted
+
+
+def _unchanged(old: Basis, new: Basis) -> bool:
+    """Whether routes depend on the same: the large ones are compared as objects."""
+    return all(map(is_, old[:3], new[:3])) and old[3:] == new[3:]
 
 
 def _addresses(snapshot: Snapshot, name: str) -> tuple[Address, ...]:

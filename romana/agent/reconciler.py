@@ -16,7 +16,7 @@ from romana.agent.errors import AgentError
 from romana.agent.kernel import Kernel, KernelError
 from romana.agent.metrics import Metrics
 from romana.agent.store import Store
-from romana.ipam.leases import Leases
+from romana.ipam.leases import Lease, Leases
 from romana.objects import Snapshot
 from romana.policy.admission import Admission, Endpoint
 from romana.policy.live import LiveCompiler
@@ -49,6 +49,8 @@ class Reconciler:
         self._checked = time.monotonic()
         self._waiting: list[asyncio.Future[None]] = []
         self._urgent = asyncio.Event()
+        self._seen: tuple[Lease, ...] = ()
+        self._endpoints: tuple[Endpoint, ...] = ()
         self._audit = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -120,11 +122,15 @@ class Reconciler:
         self._store.wake()
 
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """This host's pod interfaces."""
-        return tuple(
-            Endpoint(interface=lease.interface, addresses=lease.addresses, pod=lease.pod)
-            for lease in self._leases.all()
-        )
+        """This host's pod interfaces; the same tuple while no lease has changed."""
+        leases = self._leases.all()
+        if leases is not self._seen:
+            self._seen = leases
+            self._endpoints = tuple(
+                Endpoint(interface=lease.interface, addresses=lease.addresses, pod=lease.pod)
+                for lease in leases
+            )
+        return self._endpoints
 
     async def _round(self, since: float | None) -> bool:
         """One comparison; whether nothing is left to be tried again."""

@@ -50,9 +50,12 @@ class Backend:
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
         self._committed: Ruleset | None = None
+        self._kernel: Netfilter | None = None
         self._writers: deque[int] = deque(maxlen=64)
         self._printed: tuple[Ruleset, Listing] | None = None
         self._sound: tuple[bytes, Ruleset] | None = None
+        self.drifted = ""
+        """What nft printed when drift was last found."""
 
     @property
     def watched(self) -> frozenset[str]:
@@ -110,7 +113,7 @@ class Backend:
             RulesetError: it cannot be read.
         """
         async with self._turn:
-            return await self._read()
+            return await _parsed(await self._print())
 
     async def drift(self, wanted: Ruleset) -> tuple[Difference, ...]:
         """What differs in the kernel from a table; nothing where all is well. Elements are compared
@@ -124,9 +127,11 @@ class Backend:
             generation = await self._generation()
             if self._sound == (generation, wanted):
                 return ()
-            found = await self._read()
+            output = await self._print()
+            found = await _parsed(output)
             differences = compare(wanted, await self._expected(wanted.structure()), found)
             self._sound = None if differences else (generation, wanted)
+            self.drifted = (output or "") if differences else ""
             return differences
 
     async def counters(self) -> Mapping[str, int]:
@@ -142,6 +147,10 @@ class Backend:
             )
         except CommandError as error:
             raise RulesetError(f"the counters of table {TABLE} cannot be read: {error}") from error
+
+    def __del__(self) -> None:
+        if self._kernel is not None:
+            self._kernel.close()
 
     def own(self, change: RulesetChanged) -> bool:
         """Whether a change that the kernel reported was written by this backend."""
@@ -169,18 +178,19 @@ class Backend:
         self._committed = None
         what = f"change elements of table {TABLE}"
         for attempt in range(1, ATTEMPTS + 1):
-            with Netfilter() as kernel:
-                self._writers.append(kernel.port)
-                answer = await kernel.ask(GET_GENERATION, bytes(4), "tell nftables' generation")
-                generation = attributes(answer, 4)[GENERATION_NUMBER]
-                try:
-                    await kernel.commit(SUBSYSTEM, generation, messages_of(changed), what)
-                except NetlinkError as error:
-                    if error.number != errno.ERESTART or attempt == ATTEMPTS:
-                        raise
-                else:
-                    self._committed = result
-                    return
+            kernel, self._kernel = self._kernel or Netfilter().open(), None
+            self._writers.append(kernel.port)
+            try:
+                generation = await _generation(kernel)
+                await kernel.commit(SUBSYSTEM, generation, messages_of(changed), what)
+            except BaseException as error:
+                kernel.close()
+                again = isinstance(error, NetlinkError) and error.number == errno.ERESTART
+                if not again or attempt == ATTEMPTS:
+                    raise
+            else:
+                self._kernel, self._committed = kernel, result
+                return
 
     async def _replace(self, wanted: Ruleset) -> None:
         for attempt in range(1, ATTEMPTS + 1):
@@ -212,25 +222,22 @@ class Backend:
         )
         self._committed = result
 
-    async def _read(self) -> Listing | None:
+    async def _print(self) -> str | None:
         try:
-            output = await run("nft", "-j", "-n", "list", "table", *TABLE.split())
+            return await run("nft", "-j", "-n", "list", "table", *TABLE.split())
         except CommandError as error:
             if ABSENT in error.output:
                 return None
             raise RulesetError(f"table {TABLE} cannot be read: {error}") from error
-        # A large table takes a second to read: in a thread, others go on meanwhile.
-        return await asyncio.to_thread(parse_listing, output)
 
     async def _generation(self) -> bytes:
         """What the kernel changes with every transaction of anybody: while it is the same, so is
         the table."""
         try:
             with Netfilter() as kernel:
-                answer = await kernel.ask(GET_GENERATION, bytes(4), "tell nftables' generation")
+                return await _generation(kernel)
         except (NetlinkError, OSError) as error:
             raise RulesetError(f"table {TABLE} cannot be read: {error}") from error
-        return attributes(answer, 4)[GENERATION_NUMBER]
 
     async def _expected(self, structure: Ruleset) -> Listing:
         """How this nft prints a table on this kernel."""
@@ -242,3 +249,13 @@ class Backend:
                 raise RulesetError(f"table {TABLE} cannot be printed: {error}") from error
             self._printed = (structure, parse_listing(output))
         return self._printed[1]
+
+
+async def _parsed(output: str | None) -> Listing | None:
+    # A large table takes a second to read: in a thread, others go on meanwhile.
+    return None if output is None else await asyncio.to_thread(parse_listing, output)
+
+
+async def _generation(kernel: Netfilter) -> bytes:
+    answer = await kernel.ask(GET_GENERATION, bytes(4), "tell nftables' generation")
+    return attributes(answer, 4)[GENERATION_NUMBER]

@@ -8,7 +8,7 @@ whole to change one element.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from romana.dataplane.programs import (
@@ -65,13 +65,22 @@ class Renderer:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._programs: dict[str, tuple[Program, dict[str, Set], Chain]] = {}
+        self._endpoints: Mapping[str, EndpointPrograms] | None = None
+        self._dispatch: dict[str, Set] = {}
+        self._rendered: Settings | None = None
+        self._networks: dict[str, Set] = {}
+        self._chains: dict[str, Chain] = {}
 
     def render(self, admission: Admission) -> Ruleset:
         """The table that enforces an Admission."""
-        endpoints = tuple(admission.endpoints.values())
-        sets: dict[str, Set] = dict(_dispatch_sets(endpoints))
-        chains: dict[str, Chain] = dict(_fixed_chains(self.settings))
-        sets.update(_network_sets(self.settings))
+        if self._endpoints is not admission.endpoints:
+            self._endpoints = admission.endpoints
+            self._dispatch = dict(_dispatch_sets(tuple(admission.endpoints.values())))
+        if self._rendered is not self.settings:
+            self._rendered = self.settings
+            self._networks = dict(_network_sets(self.settings))
+            self._chains = dict(_fixed_chains(self.settings))
+        sets, chains = {**self._dispatch, **self._networks}, dict(self._chains)
         programs = {}
         for program in admission.programs.values():
             name = program_chain(program.direction, program.name)

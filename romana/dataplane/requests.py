@@ -42,10 +42,19 @@ class Netfilter:
         self._sequence = 0
 
     def __enter__(self) -> Netfilter:
+        return self.open()
+
+    def open(self) -> Netfilter:
+        """Make the socket, in the network namespace of the calling thread."""
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
         self._socket = socket.socket(socket.AF_NETLINK, kind, NETFILTER)
         self._socket.bind((0, 0))
         return self
+
+    def close(self) -> None:
+        """Close the socket. The kernel takes milliseconds for that: it first finishes what was
+        deleted by anybody."""
+        self._socket.close()
 
     @property
     def port(self) -> int:
@@ -54,7 +63,7 @@ class Netfilter:
         return int(port)
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        self.close()
 
     async def ask(self, kind: int, body: bytes, what: str) -> bytes:
         """Ask for one thing; the body of the answer.
@@ -131,7 +140,6 @@ class Netfilter:
         """Send a batch, and read until its last order is answered for, or one is refused."""
         self._socket.setsockopt(socket.SOL_SOCKET, SEND_BUFFER_FORCE, len(data) + DATAGRAM_BYTES)
         self._socket.setsockopt(socket.SOL_SOCKET, RECEIVE_BUFFER_FORCE, BATCH_ANSWER_BYTES)
-        self._socket.setblocking(True)
         self._socket.settimeout(TIMEOUT_S)
         try:
             self._socket.send(data)
@@ -146,6 +154,8 @@ class Netfilter:
             raise NetlinkError(what, errno.ETIMEDOUT, "no answer") from None
         except OSError as error:
             raise NetlinkError(what, error.errno or 0, error.strerror or str(error)) from error
+        finally:
+            self._socket.setblocking(False)
 
     def _send(self, kind: int, flags: int, bodies: Sequence[bytes]) -> None:
         requests = []

@@ -72,7 +72,6 @@ def wanted_routes(
         source: the addresses that this host's own packets to its pods take, at most one of each
             family; by default its node's addresses.
     """
-    on_link = tuple(segments)
     own = snapshot.nodes.get(("", node))
     sources = tuple(source) or (own.addresses if own else ())
     routes = {
@@ -80,6 +79,19 @@ def wanted_routes(
         for each in endpoints
         for address in each.addresses
     }
+    return frozenset(routes) | block_routes(snapshot, node, segments)
+
+
+def block_routes(snapshot: Snapshot, node: str, segments: Iterable[Network]) -> frozenset[Route]:
+    """The routes to the blocks of all hosts. Pure.
+
+    Args:
+        snapshot: blocks and nodes of the cluster.
+        node: this host's name.
+        segments: networks of this host's interfaces.
+    """
+    on_link = tuple(segments)
+    routes = set()
     for block in snapshot.blocks.values():
         if block.node == node:
             routes.add(Route(destination=block.cidr, blackhole=True))
@@ -106,6 +118,8 @@ def pod_route(interface: str, address: Address, sources: Iterable[Address]) -> R
 def route_changes(old: frozenset[Route], new: frozenset[Route]) -> tuple[str, ...]:
     """The commands for `ip -batch` that make `new` of `old`. A route to the same destination is
     replaced in one step. Pure."""
+    if old == new:
+        return ()
     before = {each.destination: each for each in old}
     after = {each.destination for each in new}
     gone = sorted((each for each in old - new if each.destination not in after), key=_order)

@@ -98,6 +98,8 @@ class Leases:
 
     def __init__(self, path: Path | str, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self._all: tuple[Lease, ...] | None = None
+        self._all_at = -1
         self._base = sqlite3.connect(path, isolation_level=None)
         # WAL without a sync at each commit: a crash of the process loses nothing; a crash of the
         # host may lose the last leases, whose pods it has ended too.
@@ -110,8 +112,11 @@ class Leases:
         self._base.close()
 
     def all(self) -> tuple[Lease, ...]:
-        """Every lease, oldest first."""
-        return self._read("ORDER BY made, container, ifname, family", ())
+        """Every lease, oldest first; the same tuple while nothing has changed."""
+        if self._all is None or self._all_at != self._base.total_changes:
+            self._all_at = self._base.total_changes
+            self._all = self._read("ORDER BY made, container, ifname, family", ())
+        return self._all
 
     def find(self, attachment: Attachment) -> Lease | None:
         """The lease of an attachment, or None."""

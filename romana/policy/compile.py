@@ -110,7 +110,7 @@ class Compiler:
             name: self._made[name].program if name in self._made else _CLOSED_NAMES[name]
             for name in sorted(self._used())
         }
-        return Admission(endpoints=dict(self._judged), programs=programs)
+        return Admission(endpoints=self._judged, programs=programs)
 
     def forget(self, kind: type, key: Key) -> None:
         """Take notice that an object that isolates is another one now."""
@@ -120,12 +120,12 @@ class Compiler:
     def judge_again(self, interfaces: Iterable[str]) -> None:
         """Work out again which programs judge endpoints that have changed in any way, or are gone,
         and forget the programs that no endpoint has any more."""
-        for name in interfaces:
-            endpoint = self.endpoints.get(name)
-            if endpoint is None:
-                self._judged.pop(name, None)
-            else:
-                self._judged[name] = self._judge(endpoint)
+        again = {
+            name: self._judge(self.endpoints[name]) for name in interfaces if name in self.endpoints
+        }
+        if any(self._judged.get(name) != again.get(name) for name in interfaces):
+            # Others may hold the mapping of before.
+            self._judged = {name: again.get(name) or self._judged[name] for name in self.endpoints}
         used = self._used()
         self._made = {name: made for name, made in self._made.items() if name in used}
         sources = {made.source for made in self._made.values()}

@@ -141,10 +141,11 @@ class PodIndex:
 
     def recheck(self, namespaces: Iterable[str]) -> None:
         """Ask again which selectors choose namespaces, whose labels or first pod are new."""
-        for selector, names in self._namespaces_of.items():
+        asked = frozenset(namespaces)
+        for selector, names in self._namespaces_of.items() if asked else ():
             pods = PodSet(namespaces=selector)
-            holds = {each for each in namespaces if pods.holds_namespace(each, self._namespaces)}
-            self._namespaces_of[selector] = (names - frozenset(namespaces)) | holds
+            holds = {each for each in asked if pods.holds_namespace(each, self._namespaces)}
+            self._namespaces_of[selector] = (names - asked) | holds
 
     def _claimed(self) -> dict[Address, tuple[Pod, ...]]:
         if self._claims is None:

@@ -26,6 +26,8 @@ class PolicyIndex:
         """Look again at some namespaces."""
         known = snapshot.namespaces
         wanted = {name: _InNamespace(known.get(("", name))) for name in namespaces}
+        if not wanted:
+            return
         for policy in snapshot.policies.values():
             found = wanted.get(policy.namespace)
             if found is not None:
