@@ -193,9 +193,10 @@ class _Converging:
         if not plan.pending or self._last is None or self._last.state != "done":
             return True
         changes = sum(len(work.changes) for work in plan.works)
-        hosts = len({work.host for work in plan.works if work.changes})
+        hosts = dict.fromkeys(work.host for work in plan.works if work.changes)
+        where = ", ".join(hosts) if len(hosts) < 4 else f"{len(hosts)} hosts"
         self._reporting.pause()
-        return self._how.confirm(f"Make {changes} changes on {hosts} hosts?")
+        return self._how.confirm(f"Make {changes} change{'s'[: changes - 1]} on {where}?")
 
     def _afterwards(
         self,
@@ -235,7 +236,7 @@ class _Converging:
             seconds=time.monotonic() - self._started,
             pending=declined,
             stopped=stopped,
-            notes=("nothing was changed, as you wished",)
+            notes=("nothing was changed",)
             if declined
             else tuple(self._notes(prepared, changed=not stopped and prepared.plan.pending)),
         )
