@@ -84,10 +84,11 @@ class Agent:
             reconciler=self._reconciler,
             settings=lambda: self._kernel.settings,
             node=lambda: self._kernel.addresses,
+            repairs=self._kernel.repairs,
             metrics=self._metrics,
             interval_s=config.verify_every,
         )
-        self._kernel.repairs.repaired = self._verification.soon
+        self._kernel.repairs.repaired = self._verification.repaired
         self._attachments = Attachments(
             store=self._store,
             leases=self._leases,

@@ -92,6 +92,12 @@ class Metrics:
             "Classes of packets that the kernel treats otherwise than the policies say",
             registry=registry,
         )
+        self.drift_traffic = Counter(
+            "romana_drift_traffic",
+            "Classes of packets that were treated otherwise before a repair, by what was wrong",
+            ["wrong"],
+            registry=registry,
+        )
         self.verify_seconds = Gauge(
             "romana_verify_seconds", "Processor time of the last proof", registry=registry
         )

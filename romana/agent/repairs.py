@@ -13,6 +13,9 @@ from romana.dataplane.netlink import RulesetChanged
 
 Kind = Literal["policy", "route"]
 
+SHOWN = 10
+"""How many classes of packets are told one by one."""
+
 log = logging.getLogger(__name__)
 
 
@@ -28,8 +31,9 @@ class Repairs:
         self._counts: Counter[Kind] = Counter()
         self._suspect = ""
         self._last = ""
-        self.repaired: Callable[[], None] = lambda: None
-        """Called when something is about to be repaired."""
+        self._traffic: tuple[str, ...] = ()
+        self.repaired: Callable[[str], None] = lambda _: None
+        """Called when the table has been repaired, with what it was, as nft prints it."""
 
     def suspect(self, change: RulesetChanged) -> None:
         """Take notice of who touched our table: what is then found to differ, is theirs."""
@@ -42,7 +46,7 @@ class Repairs:
             log.warning(
                 "somebody changed the policies in the kernel; repairing", extra={"what": each}
             )
-        self.repaired()
+        self._traffic = ()
         self._note("policy", [str(each) for each in differences], self._suspect)
         self._suspect = ""
 
@@ -57,7 +61,15 @@ class Repairs:
             "policy": self._counts["policy"],
             "route": self._counts["route"],
             "last": self._last,
+            "traffic": list(self._traffic),
         }
+
+    def concerned(self, traffic: Sequence[str]) -> None:
+        """Packets that were treated otherwise before the last repair, one for each class of
+        them."""
+        for each in traffic[:SHOWN]:
+            log.warning("what had been changed concerned traffic", extra={"what": each})
+        self._traffic = tuple(traffic[:SHOWN])
 
     def _note(self, kind: Kind, what: Sequence[str], who: str) -> None:
         self._metrics.repairs.labels(kind).inc(len(what))

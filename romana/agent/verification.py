@@ -14,6 +14,7 @@ from typing import Any
 from romana.agent.errors import TRY_LATER, RequestError
 from romana.agent.metrics import Metrics
 from romana.agent.reconciler import Reconciler
+from romana.agent.repairs import Repairs
 from romana.dataplane.errors import DataplaneError
 from romana.dataplane.nftables import INTERFACE_PREFIX, Settings
 from romana.dataplane.readback import table_text
@@ -97,6 +98,7 @@ class Verification:
         reconciler: knows the intent, and whether it is being written right now.
         settings: what of the configuration is in the table.
         node: this host's own addresses.
+        repairs: told which traffic they concerned.
         metrics: told of the outcome.
         interval_s: of the timer; 0 for none.
     """
@@ -107,21 +109,30 @@ class Verification:
         reconciler: Reconciler,
         settings: Callable[[], Settings],
         node: Callable[[], Collection[Address]],
+        repairs: Repairs,
         metrics: Metrics,
         interval_s: float,
     ) -> None:
         self._reconciler = reconciler
         self._settings = settings
         self._node = node
+        self._repairs = repairs
         self._metrics = metrics
         self._interval_s = interval_s
         self._wanted = asyncio.Event()
         self._turn = asyncio.Lock()
         self._seed = 0
+        self._drifted = ""
         self.last: Result | None = None
 
-    def soon(self) -> None:
-        """Prove at the next opportunity: something has been repaired."""
+    def repaired(self, table: str) -> None:
+        """The table had been changed by somebody else and has been repaired: find out which traffic
+        that concerned, and prove that the repair is one.
+
+        Args:
+            table: as nft printed it before the repair.
+        """
+        self._drifted = table
         self._wanted.set()
 
     async def run(self) -> None:
@@ -132,11 +143,32 @@ class Verification:
             except asyncio.TimeoutError:
                 log.debug("time for a proof")
             self._wanted.clear()
-            if self._reconciler.enforced_once:
-                try:
-                    await self._prove(SHARE)
-                except DataplaneError as error:
-                    log.warning("the kernel cannot be read back", extra={"reason": str(error)})
+            if not self._reconciler.enforced_once:
+                continue
+            try:
+                if self._drifted:
+                    await self._concern()
+                await self._prove(SHARE)
+            except DataplaneError as error:
+                log.warning("the kernel cannot be read back", extra={"reason": str(error)})
+
+    async def _concern(self) -> None:
+        """Say which traffic a change concerned that has been repaired."""
+        text, self._drifted = self._drifted, ""
+        await self._reconciler.idle()
+        worker = self._worker()
+        try:
+            await _paced(worker.compare(text), SHARE, worker, LIMIT_S)
+        except UnknownForm as error:
+            self._repairs.concerned([f"not understood: {error.what}"])
+            return
+        for finding in worker.findings:
+            self._metrics.drift_traffic.labels(finding.wrong).inc()
+        self._repairs.concerned([str(each) for each in worker.findings])
+
+    def _worker(self) -> Worker:
+        snapshot, admission = self._reconciler.snapshot, self._reconciler.admission
+        return Worker(snapshot, admission, frozenset(self._node()), self._settings())
 
     async def verify(self, _: object) -> dict[str, Any]:
         """The agent's method: prove now, at full speed.
@@ -168,8 +200,7 @@ class Verification:
         for _ in range(ATTEMPTS):
             await self._reconciler.idle()
             rounds = self._reconciler.rounds
-            snapshot, admission = self._reconciler.snapshot, self._reconciler.admission
-            settings = self._settings()
+            worker = self._worker()
             text = await table_text()
             if self._reconciler.rounds == rounds:
                 break
@@ -177,7 +208,6 @@ class Verification:
             return Result(at=now, unproven="policies change all the time; try again")
         if text is None:
             return Result(at=now, unproven="there is no table inet romana (another backend?)")
-        worker = Worker(snapshot, admission, frozenset(self._node()), settings)
         self._seed += 1
         try:
             complete = await _paced(worker.compare(text), share, worker, LIMIT_S)
@@ -202,7 +232,7 @@ class Worker:
         self.seconds = 0.0
         self._classes = 0
         self._sampled = 0
-        self._findings: list[Finding] = []
+        self.findings: list[Finding] = []
         self._faults: list[str] = []
 
     def compare(self, text: str) -> Iterator[None]:
@@ -228,21 +258,21 @@ class Worker:
 
     def result(self, at: datetime, *, complete: bool) -> Result:
         """What it came to."""
-        shown = [self._told(each) for each in self._findings[:SHOWN]]
+        shown = [self._told(each) for each in self.findings[:SHOWN]]
         shown += [{"text": fault} for fault in self._faults[: SHOWN - len(shown)]]
         return Result(
             at=at,
             seconds=self.seconds,
             classes=self._classes,
             sampled=self._sampled,
-            differences=len(self._findings) + len(self._faults),
+            differences=len(self.findings) + len(self._faults),
             shown=tuple(shown),
             unproven="" if complete else f"gave up after {LIMIT_S:.0f} s of work",
         )
 
     def _take(self, step: Step) -> None:
         self._classes += 1
-        self._findings.extend(step.findings)
+        self.findings.extend(step.findings)
 
     def _told(self, finding: Finding) -> dict[str, Any]:
         """A finding with what the policies say of its packet, and who is wrong."""

@@ -126,6 +126,13 @@ class Enforcement:
             self._swept = True
         return written
 
+    @property
+    def drifted(self) -> str:
+        """The table as it was when drift was last found, as nft printed it; empty where it was gone
+        or another backend is used."""
+        backend = self._chosen.backend if self._chosen else None
+        return backend.drifted if isinstance(backend, Backend) else ""
+
     async def drift(self) -> tuple[Difference, ...]:
         """What differs in the kernel from the Admission that was applied last.
 

@@ -25,18 +25,19 @@ table.matrix{border-collapse:separate;border-spacing:0;font-size:12.5px}
 .matrix .namespace{height:27px;padding:4px 8px;border-left:2px solid var(--line);color:var(--soft);
 font-size:12px}
 .matrix .namespace span{white-space:nowrap}
-.matrix .to{height:128px;padding:0;vertical-align:bottom;min-width:66px;border-bottom:2px solid
+.matrix .to{height:166px;padding:0;vertical-align:bottom;min-width:54px;border-bottom:2px solid
 var(--line)}
-.matrix .to div{height:120px;display:flex;align-items:flex-end;justify-content:center}
+.matrix .to div{height:158px;padding-bottom:6px;
+display:flex;align-items:flex-end;justify-content:center}
 .matrix .to span{writing-mode:vertical-rl;transform:rotate(180deg);white-space:nowrap;
-max-height:118px;overflow:hidden;text-overflow:ellipsis}
+max-height:150px;overflow:hidden;text-overflow:ellipsis}
 .matrix .row{position:sticky;left:0;padding:5px 14px 5px 12px;white-space:nowrap;max-width:320px;
 overflow:hidden;text-overflow:ellipsis;border-right:2px solid var(--line);z-index:2}
 .matrix small{color:var(--soft);font-weight:400;font-size:11.5px}
 .matrix thead .corner{left:0;z-index:3;min-width:160px;border-right:2px solid var(--line);
 border-bottom:2px solid var(--line);color:var(--soft);font-weight:400}
 .corner span{position:absolute}.corner .from{left:12px;bottom:8px}.corner .over{right:12px;top:8px}
-.matrix td{height:34px;min-width:66px;padding:2px 6px;text-align:center;white-space:nowrap;
+.matrix td{height:34px;min-width:54px;padding:2px 6px;text-align:center;white-space:nowrap;
 border-bottom:1px solid var(--line);border-right:1px solid var(--line);
 font-variant-numeric:tabular-nums}
 tbody tr:last-child td{border-bottom:0}td.all{font-size:11px;font-weight:600}
@@ -62,6 +63,8 @@ dl{margin:0;display:grid;grid-template-columns:max-content 1fr;gap:2px 12px;font
 dt{font-weight:600;max-width:150px}dd{margin:0;overflow-wrap:anywhere}
 @media print{body{padding:0;max-width:none;font-size:11px}.frame{overflow:visible;max-height:none;
 border:0}.matrix th,.matrix thead th{position:static}.corner span{position:static;display:block}
+table.matrix{font-size:8.5px}.matrix td,.matrix .to{min-width:0;padding:1px 2px}
+.matrix td{height:20px}.matrix .row{padding:1px 6px}.matrix small,td.all{font-size:8px}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}.legend .hint{margin-left:0}
 @page{size:landscape;margin:12mm}}
 """
