@@ -1,5 +1,5 @@
-"""All of the conformance data, live: real agents, real plugin, real kernel. Takes about a minute,
-and a part of it again as IPv6.
+"""All of the conformance data, live: real agents, real plugin, real kernel. Takes about a minute
+on each backend, and a part of it again as IPv6.
 
 A wrong cell is shown with what the agents of both hosts explain. ROMANA_CONFORMANCE_STRIDE=N takes
 every Nth case only, for machines that are slow.
@@ -26,6 +26,7 @@ from romana.lab.probes import Outcome
 
 DATA = Path(__file__).parent / "data" / "networkpolicy-v1.json.gz"
 SETTING = Setting(prefix="rt-cf")
+BACKENDS = ("nftables", "iptables-legacy", "iptables-nft")
 CELLS = 62565
 LIMIT_S = 240
 
@@ -40,20 +41,22 @@ def nothing_is_left():
     assert not leftovers.find(SETTING.prefix)
 
 
-def test_every_cell():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_cell(backend):
     stride = int(os.environ.get("ROMANA_CONFORMANCE_STRIDE", "1"))
-    report = run(load(DATA)[::stride], SETTING, quiet)
+    report = run(load(DATA)[::stride], replace(SETTING, backend=backend), quiet)
     print(*report.lines(), sep="\n")
     assert not report.wrong
     assert report.seconds < LIMIT_S
     assert report.cells == CELLS or stride > 1
 
 
-def test_the_same_in_ipv6_on_three_hosts():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_same_in_ipv6_on_three_hosts(backend):
     """Addresses and blocks as IPv6, mapped one to one; every sixth case."""
     wire = json.loads(gzip.decompress(DATA.read_bytes()))
     cases = parse(json.dumps(as_ipv6(wire)).encode(), "as IPv6")[::6]
-    report = run(cases, replace(SETTING, hosts=3), quiet)
+    report = run(cases, replace(SETTING, hosts=3, backend=backend), quiet)
     print(*report.lines(), sep="\n")
     assert not report.wrong
     assert {pod.address.version for case in cases for pod in case.steps[0].pods} == {6}
