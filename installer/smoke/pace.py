@@ -14,8 +14,9 @@ class Pace:
     """Until all pods run."""
     remove_limit_s: float = 30.0
     """Until all pods are gone."""
-    open_limit_s: float = 20.0
-    """Without policies: new Services have to reach every host's kube-proxy first."""
+    open_limit_s: float = 60.0
+    """Without policies: new Services have to reach every host's kube-proxy first, which asks an
+    API server that was away (this run may have restarted it) again after up to 30 s."""
     phase_limit_s: float = 4.5
     """After a change of policy; well over the limit within which it has to take effect, so that
     late can be told from never."""
