@@ -188,14 +188,32 @@ def block_list(path: str, as_json: bool) -> None:
 @click.option(
     "--protocol", default="TCP", show_default=True, type=click.Choice(("TCP", "UDP", "SCTP"), False)
 )
+@click.option(
+    "--source",
+    "manifests",
+    default="",
+    help="files:DIRECTORY of manifests, instead of this host's agent.",
+)
 @asking
 def explain(
-    source: str, destination: str, port: str, protocol: str, path: str, as_json: bool
+    source: str,
+    destination: str,
+    port: str,
+    protocol: str,
+    manifests: str,
+    path: str,
+    as_json: bool,
 ) -> None:
-    """Why a connection passes, or what stops it: by policy and rule, for both sides."""
+    """Why a connection passes, or what stops it: by policy and rule, for both sides; and by which
+    elements the kernel of this host does so."""
     number = int(port) if port.isdigit() else port
     parameters: Values = {"from": source, "to": destination, "port": number, "protocol": protocol}
-    answer = ask(path, "explain", **parameters)
+    if manifests:
+        from romana.insight.command import explained
+
+        answer = explained(manifests, parameters)
+    else:
+        answer = ask(path, "explain", **parameters)
     if as_json:
         return dump(answer)
     return click.echo("\n".join(answer["lines"]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
@@ -15,11 +16,15 @@ from romana.agent.kernel import Kernel
 from romana.agent.reconciler import NotEnforced, Reconciler
 from romana.agent.store import Store
 from romana.agent.verification import Verification
+from romana.dataplane.readback import table_text
 from romana.ipam.leases import Leases
 from romana.objects import Protocol
-from romana.policy.admission import EndpointPrograms, Flow, Program
+from romana.policy.admission import Direction, Endpoint, EndpointPrograms, Flow, Program
 from romana.policy.judge import Judge
 from romana.policy.model import RomanaPolicy
+from romana.verify.forms import UnknownForm
+from romana.verify.nft import parse_table
+from romana.verify.trace import trace
 from romana.version import VERSION
 
 Values = dict[str, Any]
@@ -228,7 +233,35 @@ class Queries:
                 BAD_REQUEST, f"explain needs from, to, port, protocol: {error}"
             ) from error
         found = explain(snapshot, flow, endpoints, self._reconciler.admission)
-        return {**found.as_json(), "lines": list(found.lines)}
+        kernel = await self._traced(flow, endpoints)
+        lines = [*found.lines, *(each["text"] for each in kernel["sides"])]
+        if kernel["unknown"]:
+            lines.append(f"the kernel's table is not understood: {kernel['unknown']}")
+        if kernel["sides"] and not found.admitted:
+            counts = ", ".join(f"{name} {count}" for name, count in kernel["dropped"].items())
+            lines.append(f"packets dropped on this host since its table was made: {counts}")
+        return {**found.as_json(), "kernel": kernel, "lines": lines}
+
+    async def _traced(self, flow: Flow, endpoints: Sequence[Endpoint]) -> Values:
+        """What the kernel of this host does with a connection, on the sides that are here."""
+        found: Values = {"sides": [], "dropped": {}, "unknown": ""}
+        text = await table_text() if self._kernel.enforcement.interpretable else None
+        if text is None:
+            return found
+        try:
+            table = await asyncio.to_thread(parse_table, text)
+            for direction, own in (
+                (Direction.EGRESS, flow.source),
+                (Direction.INGRESS, flow.destination),
+            ):
+                for each in endpoints:
+                    if own in each.addresses:
+                        traced = await asyncio.to_thread(trace, table, each, direction, flow)
+                        found["sides"].append(traced.as_json())
+        except UnknownForm as error:
+            found["unknown"] = error.what
+        found["dropped"] = dict(await self._kernel.dropped())
+        return found
 
 
 def _is_meant(policy: RomanaPolicy, name: object) -> bool:

@@ -127,6 +127,11 @@ class Enforcement:
         return written
 
     @property
+    def interpretable(self) -> bool:
+        """Whether the rules in force are a table that `romana.verify` can read."""
+        return self._chosen is not None and isinstance(self._chosen.backend, Backend)
+
+    @property
     def drifted(self) -> str:
         """The table as it was when drift was last found, as nft printed it; empty where it was gone
         or another backend is used."""

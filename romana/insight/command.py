@@ -67,6 +67,27 @@ def _offline_diff(source: str, text: bytes, name: str, remove: bool) -> Values:
     return {**change(snapshot, new).as_json(), "connections": None}
 
 
+def explained(source: str, parameters: Values) -> Values:
+    """The answer to `romana explain` from a directory of manifests alone."""
+    from romana.objects import Protocol
+    from romana.policy.explain import explain
+    from romana.policy.parties import UnknownParty, flow_between
+
+    snapshot = offline(source)
+    try:
+        flow = flow_between(
+            snapshot,
+            parameters["from"],
+            parameters["to"],
+            Protocol(parameters["protocol"].upper()),
+            parameters["port"],
+        )
+    except UnknownParty as error:
+        raise click.ClickException(str(error)) from error
+    found = explain(snapshot, flow)
+    return {**found.as_json(), "kernel": None, "lines": list(found.lines)}
+
+
 def offline(source: str) -> Any:
     """The snapshot of `files:DIRECTORY`; what is wrong with objects there is told."""
     from romana.sources.errors import SourceError

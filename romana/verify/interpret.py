@@ -251,7 +251,7 @@ class Interpreter:
             known = self._regions[key] = region_of(
                 part
                 for each in self._table.elements[lookup.name]
-                if (part := _part(each, lookup.fields, fixed, free, case.family)) is not None
+                if (part := part_of(each, lookup.fields, fixed, free, case.family)) is not None
             )
         return known
 
@@ -269,7 +269,7 @@ class Interpreter:
             known = self._maps[key] = tuple(
                 (each.verdict, (part,))
                 for each in self._table.elements[lookup.name]
-                if (part := _part(each, lookup.fields, fixed, case.peer, case.family)) is not None
+                if (part := part_of(each, lookup.fields, fixed, case.peer, case.family)) is not None
                 and each.verdict is not None
             )
         return known
@@ -281,7 +281,7 @@ def name_matches(match: NameMatch, name: str) -> bool:
     return same is not match.negated
 
 
-def _part(
+def part_of(
     element: Element,
     fields: tuple[Field, ...],
     fixed: Mapping[Field, object],

@@ -89,3 +89,22 @@ def test_the_matrix_is_that_of_the_whole_cluster(guarded, pods):
     code, out, err = romana(guarded, "matrix")
     assert (code, err) == (0, "")
     assert "TCP 80" in out
+
+
+def test_an_explanation_shows_the_kernels_elements(cluster, guarded, pods):
+    answer = guarded.ask("explain", **{"from": "shop/a2", "to": "shop/b1", "port": 80})
+    (side,) = answer["kernel"]["sides"]
+    assert (side["direction"], side["passes"]) == ("ingress", True)
+    assert f"{pods['a2'].address} . 6 . 80 in " in side["text"]
+    assert answer["agrees"]
+    answer = guarded.ask("explain", **{"from": "shop/b2", "to": "shop/b1", "port": 80})
+    (side,) = answer["kernel"]["sides"]
+    assert not side["passes"]
+    assert len(side["elements"]) == 1  # it comes to its program, and finds nothing there
+    assert "denied-ingress" in answer["kernel"]["dropped"]
+    assert "isolated by NetworkPolicy shop/guard; no rule matched" in answer["lines"][1]
+    code, out, err = romana(
+        guarded, "explain", "--from", "shop/b2", "--to", f"shop/b1:{pods['b1'].address}"
+    )
+    assert (code, err) == (0, "")
+    assert "the kernel drops it at rom" in out

@@ -128,3 +128,16 @@ def test_the_page_needs_nothing_from_elsewhere_and_escapes_names(directory):
     assert "src=" not in text
     assert ">5432</td>" in text
     assert "shop/web to shop/db: TCP 5432" in text
+
+
+def test_an_explanation_needs_no_agent(directory):
+    (directory / "manifests" / "guard.yaml").write_text(GUARD)
+    ends = ("--from", "away/other", "--to", "shop/db:10.112.0.1", "--port", "5432")
+    done = romana(directory, "explain", *ends)
+    assert done.exit_code == 0
+    assert "denied: isolated by NetworkPolicy shop/guard; no rule matched" in done.output
+    answer = json.loads(romana(directory, "explain", *ends, "--json").output)
+    assert (answer["admitted"], answer["agrees"], answer["kernel"]) == (False, True, None)
+    wrong = romana(directory, "explain", "--from", "away/nobody", "--to", "shop/db")
+    assert wrong.exit_code == 1
+    assert "there is no pod away/nobody" in wrong.output
