@@ -9,7 +9,7 @@ import pytest
 from romana.agent.store import Store
 from romana.objects import Namespace, NetworkPolicy, Pod
 from romana.sources.errors import InvalidObject, SourceError
-from romana.sources.kinds import KINDS, NAMESPACE, POD, POLICY
+from romana.sources.kinds import KINDS, NAMESPACE, POD, POLICY, ROMANA_POLICY
 
 
 async def woken(store):
@@ -82,6 +82,28 @@ def test_what_cannot_be_read_keeps_its_last_state_or_is_closed(closed, relist):
     assert store.refused == (error,)
     store.put(POLICY, good)
     assert store.refused == ()
+
+
+def test_refused_policies_are_those_that_isolate():
+    store = Store()
+    isolated = Namespace("n", isolated_by="a")
+    errors = [
+        InvalidObject("Namespace", "n", "metadata.annotations[a]", "is bad", isolated),
+        InvalidObject("NetworkPolicy", "n/p", "spec", "is bad"),
+        InvalidObject("RomanaPolicy", "p", "spec", "is bad"),
+    ]
+    for kind, error in zip((NAMESPACE, POLICY, ROMANA_POLICY), errors, strict=True):
+        store.refuse(kind, error)
+    store.refuse(POD, InvalidObject("Pod", "n/a", "status", "is bad"))
+    assert store.refused_policies == tuple(errors)
+    assert store.snapshot().namespaces[("", "n")] == isolated
+
+
+def test_segment_labels_are_part_of_every_snapshot():
+    store = Store(("role",))
+    assert store.snapshot().segment_labels == ("role",)
+    store.segment_labels = ("tier", "role")
+    assert store.snapshot().segment_labels == ("tier", "role")
 
 
 def test_troubles_come_and_go():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from romana.objects import (
 )
 from romana.policy.translate import translate
 from romana.sources.errors import InvalidObject
+from romana.sources.events import event_for
 from romana.sources.files import read_content
 from romana.sources.kinds import KINDS, ROMANA_POLICY
 from romana.sources.romana_policies import read_romana_policy, romana_policy_from
@@ -213,6 +215,20 @@ def test_a_broken_target_is_its_whole_namespace_and_without_any_there_is_no_poli
     with pytest.raises(InvalidObject) as caught:
         read(applied_to=[{"namespaces": "shop"}])
     assert caught.value.closed is None
+
+
+def test_its_event_is_where_kubectl_looks_for_cluster_wide_objects():
+    with pytest.raises(InvalidObject) as caught:
+        read(ingress=[{}])
+    event = event_for(caught.value, "one", datetime(2026, 1, 2, tzinfo=timezone.utc))
+    assert event["metadata"]["namespace"] == "default"
+    assert event["involvedObject"] == {
+        "apiVersion": "romana.io/v1",
+        "kind": "RomanaPolicy",
+        "namespace": "",
+        "name": "p",
+        "uid": "u",
+    }
 
 
 def test_a_direction_that_cannot_be_read_closes_both():
