@@ -16,6 +16,9 @@ from installer.roles.rendering import render
 from installer.roles.role import Target
 
 _NO_NEW_PRIVILEGES = (("NoNewPrivileges", "yes"),)
+_STOP_LIMIT = ("TimeoutStopSec", "5")
+"""It stops listening at once, and then waits up to a minute for watches that never end by
+themselves: a minute without an API server, after which everyone's back-off is at its longest."""
 _ENCRYPTION = f"{KUBERNETES}/encryption.yaml"
 
 
@@ -48,7 +51,7 @@ def _apiserver(target: Target) -> Iterator[Resource]:
         type="notify",
         after=("network-online.target", "etcd.service"),
         limits=(("NOFILE", "1048576"),),
-        directives=_NO_NEW_PRIVILEGES,
+        directives=(*_NO_NEW_PRIVILEGES, _STOP_LIMIT),
         restart_on=(
             binary,
             encryption,
