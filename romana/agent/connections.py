@@ -80,6 +80,12 @@ class Connections:
         if self._suspects or self._gone:
             self._wanted.set()
 
+    def doubt(self) -> None:
+        """Compare every connection: others may have let some pass that are not admitted."""
+        if self._admission is not None:
+            self._suspects |= addresses(self._admission)
+            self._wanted.set()
+
     async def run(self) -> None:
         """Cut what must be, until cancelled."""
         while True:

@@ -243,11 +243,18 @@ class Kernel:
         self._configured = (self._config, snapshot.nodes)
 
     async def _repair(self) -> None:
+        """Put back what others have changed, and end what has passed meanwhile. A change of ours
+        may have put it back already: nothing differs then, but something may have passed."""
+        touched = self.repairs.suspected
         differences = await self.enforcement.drift()
         if differences:
             self.repairs.policies(differences)
             await self.enforcement.repair()
             self.repairs.repaired(self.enforcement.drifted)
+        else:
+            self.repairs.nothing()
+        if differences or touched:
+            self.connections.doubt()
 
     async def _route(
         self, snapshot: Snapshot, endpoints: Sequence[Endpoint], *, audit: bool

@@ -40,6 +40,15 @@ class Repairs:
         log.warning("somebody touched our table", extra={"what": change})
         self._suspect = str(change)
 
+    @property
+    def suspected(self) -> bool:
+        """Whether somebody has touched our table since it was last compared."""
+        return bool(self._suspect)
+
+    def nothing(self) -> None:
+        """Nothing differs in the table, whoever touched it."""
+        self._suspect = ""
+
     def policies(self, differences: Sequence[object]) -> None:
         """Differences in the table, about to be repaired."""
         for each in differences:
