@@ -7,7 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import yaml
@@ -17,6 +17,7 @@ from installer.commands.preparing import connected
 from installer.errors import SmokeFailed
 from installer.events import CheckResult, Event
 from installer.smoke import manifests, run
+from installer.smoke.pace import PACE
 
 FREEZE = "systemctl kill --signal=STOP --kill-who=main romana-agent"
 MEND = "systemctl kill --signal=CONT --kill-who=main romana-agent; systemctl restart romana-agent"
@@ -67,9 +68,10 @@ class Saboteur:
 @pytest.fixture(scope="module")
 def smoke(installed) -> Iterator[Callable[..., tuple[CheckResult, ...]]]:
     """The smoke test on the shared cluster, with connections for the evidence."""
+    pace = replace(PACE, open_limit_s=8)  # a route that is missing will not come
     cluster = platforms.of(installed.cluster).attach(installed.cluster)
     with connected(cluster, cluster.hosts, lambda _: None) as sessions:
-        yield lambda emit: run(cluster, sessions, emit)
+        yield lambda emit: run(cluster, sessions, emit, pace)
 
 
 @pytest.fixture
