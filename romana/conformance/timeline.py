@@ -46,6 +46,7 @@ class Fault:
         loses: whether what must pass may be lost.
         admits: whether what must not pass may.
         pod: whose packets it concerns; empty for all.
+        port: which; 0 for all.
     """
 
     since: float
@@ -53,6 +54,7 @@ class Fault:
     loses: bool = False
     admits: bool = False
     pod: str = ""
+    port: int = 0
 
 
 class Timeline:
@@ -61,9 +63,9 @@ class Timeline:
     Args:
         kept: destination ports of connections that stay, each with the source port.
         cut_s: those are cut only after the state that closes them is in force: they are bound to be
-            closed where they have been for so many seconds. (What is closed one way only is not: an
-            answer that is under way when a connection is cut opens one the other way, to which the
-            next packet is an answer.)
+            closed where they have been for so many seconds, and never were open the other way:
+            an answer that is under way when a connection is cut may open one the other way, to
+            which all that follows is answers.
     """
 
     def __init__(self, kept: Mapping[int, int] = MappingProxyType({}), cut_s: float = 5.0) -> None:
@@ -111,10 +113,14 @@ class Timeline:
         return self._closed(pair, self._states[-1:])
 
     def _closed(self, pair: Pair, states: Sequence[State]) -> bool:
-        pairs = [pair]
-        if pair[2] in self._kept:
-            pairs.append((pair[1], pair[0], self._kept[pair[2]]))
-        return all(_closed([state.sides.get(each) for state in states]) for each in pairs)
+        if not _closed([state.sides.get(pair) for state in states]):
+            return False
+        if pair[2] not in self._kept:
+            return True
+        back = (pair[1], pair[0], self._kept[pair[2]])
+        return not any(
+            sides.admitted for state in self._states if (sides := state.sides.get(back)) is not None
+        )
 
     def _superseded(self) -> list[float]:
         """When each state was no longer in force anywhere."""
@@ -185,7 +191,10 @@ def _explains(fault: Fault, packet: Packet) -> bool:
     lost = packet.arrived is None
     until = packet.sent + GRACE_S if packet.arrived is None else packet.arrived
     meets = packet.sent <= fault.until and fault.since <= until
-    concerns = fault.pod in ("", packet.source, packet.destination)
+    concerns = fault.pod in ("", packet.source, packet.destination) and fault.port in (
+        0,
+        packet.port,
+    )
     return meets and concerns and (fault.loses if lost else fault.admits)
 
 

@@ -105,14 +105,20 @@ class Stage:
         self.datagrams.__enter__()
 
     def _pin(self):
-        """Choose pairs: as many open ones as closed ones."""
+        """Choose pairs: open ones, closed ones, and connections that are closed both ways."""
         sides = self.sides(self.world)
         own = [pair for pair in sides if pair[0] != pair[1]]
         opened = [pair for pair in own if sides[pair].admitted]
         closed = [pair for pair in own if not sides[pair].admitted]
-        if len(self.world.pods) < PODS or len(opened) < 6 or len(closed) < 6:
+        both = [
+            (pair, back)
+            for pair in closed
+            if pair[2] == KEPT and (back := (pair[1], pair[0], HOME)) in closed
+        ]
+        if len(self.world.pods) < PODS or len(opened) < 6 or len(closed) < 6 or len(both) < 4:
             return False
-        chosen = (*self.random.sample(opened, 4), *self.random.sample(closed, 4))
+        chosen = [*self.random.sample(opened, 4), *self.random.sample(closed, 4)]
+        chosen += [pair for each in self.random.sample(both, 4) for pair in each]
         self.pinned = {pair: sides[pair] for pair in chosen}
         return True
 
@@ -312,13 +318,23 @@ class Stage:
         for each in running:
             each.result()
 
-    def await_packets(self, rounds, limit_s=20):
+    def await_packets(self, rounds):
         """Wait for so many rounds of datagrams."""
-        end = time.monotonic() + limit_s
         wanted = self.datagrams.rounds + rounds
-        while self.datagrams.rounds < wanted:
-            assert time.monotonic() < end
-            time.sleep(0.005)
+        self.eventually(lambda: self.datagrams.rounds >= wanted)
+
+    @staticmethod
+    def eventually(condition, limit_s=30, pause_s=0.005):
+        """Wait for a condition."""
+        end = time.monotonic() + limit_s
+        while not condition():
+            assert time.monotonic() < end, f"not within {limit_s} s"
+            time.sleep(pause_s)
+
+    def repaired(self, name, repairs):
+        """Whether a host has repaired more than so much, and nothing is left to be."""
+        told = self.cluster.ask(name, "status")["repairs"]["policy"]
+        return told > repairs and self.drift(name) == ()
 
     def judge(self):
         """Judge all packets since the last call: nothing may be wrong that no fault explains."""

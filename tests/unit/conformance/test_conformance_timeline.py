@@ -20,7 +20,7 @@ def timeline(*states):
     made = Timeline({KEPT: HOME}, cut_s=5)
     for written, enforced, sides in states:
         by_pair = {("a", "b", port): sides for port in (FRESH, KEPT)}
-        state = made.write(written, {**by_pair, ("b", "a", HOME): sides})
+        state = made.write(written, {**by_pair, ("b", "a", HOME): SHUT})
         if enforced is not None:
             made.enforce(state, enforced)
     return made
