@@ -146,8 +146,10 @@ class Commits:
 
 
 def pod(name: str, node: str, *, starts: bool) -> dict[str, Any]:
-    """A pod bound to a node; one that is not to start waits for a secret that never comes."""
+    """A pod bound to a node; one that is not to start waits for a secret that never comes. A
+    kubelet waits only for volumes that a container mounts."""
     secret = [{"name": "never", "secret": {"secretName": "never"}}]
+    mount = [{"name": "never", "mountPath": "/never"}]
     return {
         "metadata": {"name": name, "labels": {"role": "waits" if not starts else "runs"}},
         "spec": {
@@ -161,6 +163,7 @@ def pod(name: str, node: str, *, starts: bool) -> dict[str, Any]:
                     "image": BUSYBOX,
                     "imagePullPolicy": "Never",
                     "command": ["sleep", "2147483647"],
+                    "volumeMounts": [] if starts else mount,
                 }
             ],
         },
