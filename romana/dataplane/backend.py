@@ -1,5 +1,5 @@
 """Writes a Ruleset to the kernel, and reads it back: the only place that runs nft. It names no
-table but our own. Where only elements change, it speaks to the kernel directly."""
+table but our own. What pods and policies change is written directly, without nft."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from romana.dataplane.commands import run
-from romana.dataplane.elements import encodable, messages_of
+from romana.dataplane.direct import Order, orders
 from romana.dataplane.errors import CommandError, NetlinkError, RulesetError
 from romana.dataplane.listing import Difference, Listing, compare, parse_counters, parse_listing
 from romana.dataplane.messages import attributes
@@ -18,11 +18,9 @@ from romana.dataplane.netlink import RulesetChanged
 from romana.dataplane.requests import Netfilter
 from romana.dataplane.ruleset import (
     TABLE,
-    Edit,
     Ruleset,
     creation,
     difference,
-    edits,
     removal,
     replacement,
 )
@@ -30,8 +28,6 @@ from romana.dataplane.ruleset import (
 ATTEMPTS = 3
 PAUSE_S = 0.2
 COMMIT_TIMEOUT_S = 60.0
-MOST_DIRECT = 20_000
-"""Elements that are changed without nft: more are a matter of seconds either way."""
 SUBSYSTEM = 10
 GET_GENERATION = SUBSYSTEM << 8 | 16
 GENERATION_NUMBER = 1
@@ -157,32 +153,30 @@ class Backend:
         return change.port in self._writers
 
     async def _change(self, old: Ruleset, wanted: Ruleset) -> bool:
-        """Write a difference: elements directly, anything else by nft."""
-        changed = edits(old, wanted)
-        if changed is not None and all(encodable(each.kind) for each in changed):
-            size = sum(len(each.deleted) + len(each.added) for each in changed)
-            if size <= MOST_DIRECT:
-                if changed:
-                    await self._edit(changed, wanted)
-                else:
-                    self._committed = wanted
-                return bool(changed)
+        """Write a difference: directly where it is in programs and elements, else by nft."""
+        direct = orders(old, wanted)
+        if direct is not None:
+            if direct:
+                await self._order(direct, wanted)
+            else:
+                self._committed = wanted
+            return bool(direct)
         change = difference(old, wanted)
         if change:
             await self._commit(change, wanted)
         return bool(change)
 
-    async def _edit(self, changed: Sequence[Edit], result: Ruleset) -> None:
-        """Give changes of elements to the kernel. What somebody else does to other tables
-        meanwhile makes it ask for another try."""
+    async def _order(self, direct: Sequence[Order], result: Ruleset) -> None:
+        """Give a change to the kernel. What somebody else does to other tables meanwhile makes it
+        ask for another try."""
         self._committed = None
-        what = f"change elements of table {TABLE}"
+        what = f"change table {TABLE}"
         for attempt in range(1, ATTEMPTS + 1):
             kernel, self._kernel = self._kernel or Netfilter().open(), None
             self._writers.append(kernel.port)
             try:
                 generation = await _generation(kernel)
-                await kernel.commit(SUBSYSTEM, generation, messages_of(changed), what)
+                await kernel.commit(SUBSYSTEM, generation, direct, what)
             except BaseException as error:
                 kernel.close()
                 again = isinstance(error, NetlinkError) and error.number == errno.ERESTART

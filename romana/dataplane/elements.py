@@ -82,8 +82,8 @@ def messages_of(edits: Iterable[Edit]) -> Iterator[tuple[int, int, bytes]]:
 def _bodies(edit: Edit, elements: Iterable[str]) -> Iterator[bytes]:
     encode = _encoder(edit.kind)
     items = [nested(LIST_ITEM, encode(each)) for each in elements]
-    name = TABLE.split()[1]
-    start = HEADER + attribute(LIST_TABLE, _text(name)) + attribute(LIST_SET, _text(edit.name))
+    table, name = text_bytes(TABLE.split()[1]), text_bytes(edit.name)
+    start = HEADER + attribute(LIST_TABLE, table) + attribute(LIST_SET, name)
     for at in range(0, len(items), CHUNK):
         yield start + nested(LIST_ELEMENTS, *items[at : at + CHUNK])
 
@@ -107,19 +107,22 @@ def _encoder(kind: Set) -> Callable[[str], bytes]:
 
     def verdict(text: str) -> bytes:
         wanted, _, then = text.partition(" : ")
-        return key(wanted.split(" . ")) + nested(DATA, nested(VERDICT, *_verdict(then)))
+        return key(wanted.split(" . ")) + nested(DATA, verdict_data(then))
 
     if kind.verdicts:
         return verdict
     return interval if kind.interval else plain
 
 
-def _verdict(text: str) -> Iterator[bytes]:
+def verdict_data(text: str) -> bytes:
+    """A verdict as nft writes it: `accept`, `goto CHAIN`."""
     word, _, chain = text.partition(" ")
-    yield attribute(VERDICT_CODE, struct.pack("!i", VERDICTS[word]))
+    parts = [attribute(VERDICT_CODE, struct.pack("!i", VERDICTS[word]))]
     if chain:
-        yield attribute(VERDICT_CHAIN, _text(chain))
+        parts.append(attribute(VERDICT_CHAIN, text_bytes(chain)))
+    return nested(VERDICT, *parts)
 
 
-def _text(value: str) -> bytes:
+def text_bytes(value: str) -> bytes:
+    """A string attribute's value."""
     return value.encode() + b"\0"

@@ -104,28 +104,20 @@ class Edit:
 
 
 def edits(old: Ruleset, new: Ruleset) -> tuple[Edit, ...] | None:
-    """What makes `new` of `old` where only elements differ; None where more does."""
-    if old.counters != new.counters or old.sets.keys() != new.sets.keys():
-        return None
-    if not _same_chains(old.chains, new.chains):
-        return None
+    """What changes in the sets that `new` holds, those that `old` does not hold among them; None
+    where one would have to change its type."""
     found = []
     for name, each in new.sets.items():
-        before = old.sets[name]
+        before = old.sets.get(name)
         if before is each:
             continue
-        if before.header != each.header:
+        if before is not None and before.header != each.header:
             return None
-        deleted, added = before.elements - each.elements, each.elements - before.elements
-        if deleted or added:
+        had = before.elements if before else frozenset()
+        deleted, added = had - each.elements, each.elements - had
+        if deleted or added or before is None:
             found.append(Edit(name=name, kind=each, deleted=deleted, added=added))
     return tuple(found)
-
-
-def _same_chains(old: Mapping[str, Chain], new: Mapping[str, Chain]) -> bool:
-    return old.keys() == new.keys() and all(
-        old[name] is each or old[name] == each for name, each in new.items()
-    )
 
 
 def replacement(new: Ruleset) -> str:

@@ -14,6 +14,7 @@ from romana.dataplane import (
     Ruleset,
     RulesetChanged,
     RulesetError,
+    Settings,
     difference,
 )
 from romana.dataplane.ruleset import Chain
@@ -120,13 +121,13 @@ def test_drift_is_not_read_again_while_nobody_changed_anything(host, monkeypatch
     host.enforce()
     assert host.do(host.backend.drift(host.ruleset)) == ()
     readings = []
-    read = host.backend._read
+    read = host.backend._print
 
     async def reading():
         readings.append(1)
         return await read()
 
-    monkeypatch.setattr(host.backend, "_read", reading)
+    monkeypatch.setattr(host.backend, "_print", reading)
     host.enforce()
     assert host.do(host.backend.drift(host.ruleset)) == ()
     assert readings == []
@@ -191,7 +192,7 @@ def test_a_failure_that_stays_is_told_and_leaves_the_old_table(host, faulty_nft)
     host.pod("a", A)
     host.enforce()
     before = host.do(host.backend.read_back())
-    host.isolate("a", ingress=host.program("p", INGRESS))
+    host.renderer.settings = Settings(masquerade=False)  # what is not written without nft
     calls = faulty_nft("echo out of luck >&2; exit 1")
     with pytest.raises(RulesetError, match="refused table inet romana 3 times: .*out of luck"):
         host.enforce()
@@ -206,7 +207,7 @@ def test_an_nft_that_hangs_is_killed_and_what_it_did_is_not_trusted(host, faulty
     host.pod("a", A)
     host.enforce()
     monkeypatch.setattr("romana.dataplane.backend.COMMIT_TIMEOUT_S", 0.2)
-    host.isolate("a", ingress=host.program("p", INGRESS))
+    host.renderer.settings = Settings(masquerade=False)
     faulty_nft("exec sleep 60")
     with pytest.raises(RulesetError, match="took more than 0.2 s"):
         host.enforce()
@@ -218,11 +219,11 @@ def test_an_nft_that_hangs_is_killed_and_what_it_did_is_not_trusted(host, faulty
 def test_a_change_that_is_cancelled_leaves_nothing_in_doubt(host, faulty_nft):
     host.pod("a", A)
     host.enforce()
-    host.isolate("a", ingress=host.program("p", INGRESS))
+    host.renderer.settings = Settings(masquerade=False)
     faulty_nft("exec sleep 60")
 
     async def cancelled():
-        wanted = host.renderer.render(Admission(programs=host.programs))
+        wanted = host.renderer.render(Admission())
         change = asyncio.create_task(host.backend.apply(wanted))
         await asyncio.sleep(0.1)
         change.cancel()

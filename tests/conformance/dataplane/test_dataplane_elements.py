@@ -1,4 +1,4 @@
-"""Changes of elements alone: written directly they make of the table what nft makes of it."""
+"""What pods and policies change, written directly, is what nft would have made of the table."""
 
 import asyncio
 import random
@@ -17,6 +17,7 @@ from romana.dataplane import (
 )
 from romana.dataplane import backend as backend_module
 from romana.dataplane.commands import run
+from romana.dataplane.direct import orders
 from romana.dataplane.requests import Netfilter
 from romana.dataplane.ruleset import edits
 from romana.policy.admission import (
@@ -73,6 +74,35 @@ def random_admission(chance):
     return Admission(endpoints=endpoints, programs=programs)
 
 
+def random_programs(chance):
+    """Programs that come and go, with any kinds of sets."""
+    found = list(random_admission(chance).endpoints.values())
+    programs = {}
+    for number in chance.sample(range(6), 4):
+        grants = [*anchors(), *random_grants(chance)]
+        direction = chance.choice(tuple(Direction))
+        name = f"{direction.value}-{number}"
+        programs[name] = Program(
+            name=name,
+            direction=direction,
+            policies=(),
+            grants=frozenset(chance.sample(grants, chance.randrange(12))),
+        )
+    names = {
+        direction: [None, *(n for n, each in programs.items() if each.direction is direction)]
+        for direction in Direction
+    }
+    endpoints = {
+        each.endpoint.interface: EndpointPrograms(
+            endpoint=each.endpoint,
+            ingress=chance.choice(names[Direction.INGRESS]),
+            egress=chance.choice(names[Direction.EGRESS]),
+        )
+        for each in found
+    }
+    return Admission(endpoints=endpoints, programs=programs)
+
+
 async def listed():
     return await run("nft", "-n", "list", "table", "inet", "romana")
 
@@ -98,11 +128,11 @@ def no_nft(monkeypatch):
     return lambda: monkeypatch.setattr(Backend, "_commit", refuse)
 
 
-def test_elements_written_directly_are_those_that_nft_writes(host, no_nft):
+@pytest.mark.parametrize("make", [random_admission, random_programs])
+def test_what_is_written_directly_is_what_nft_writes(host, no_nft, make):
     async def check():
         chance, renderer, backend = random.Random(5), Renderer(Settings()), Backend()
-        tables = [renderer.render(random_admission(chance)) for _ in range(12)]
-        assert all(edits(*pair) for pair in zip(tables, tables[1:], strict=False))
+        tables = [renderer.render(make(chance)) for _ in range(12)]
         printed = [await by_way_of_nft(*pair) for pair in zip(tables, tables[1:], strict=False)]
         await backend.replace(tables[0])
         no_nft()
@@ -162,17 +192,15 @@ def test_a_batch_is_all_or_nothing_and_of_the_right_generation(host):
         first, second = (renderer.render(random_admission(chance)) for _ in range(2))
         await backend.replace(first)
         before = await listed()
-        wrong = [*edits(first, second), *edits(first, second)]  # deletes twice what is there once
-        for orders, generation, number in (
+        wrong = orders(first, second) * 2  # deletes twice what is there once
+        for wanted, generation, number in (
             (wrong, None, 2),
-            (edits(first, second), bytes(3) + b"\x01", 85),
+            (orders(first, second), bytes(3) + b"\x01", 85),
         ):
             with Netfilter() as kernel:
                 known = generation or await backend._generation()
                 with pytest.raises(NetlinkError) as refusal:
-                    await kernel.commit(
-                        10, known, backend_module.messages_of(orders), "change elements"
-                    )
+                    await kernel.commit(10, known, wanted, "change elements")
             assert refusal.value.number == number
             assert await listed() == before
 
