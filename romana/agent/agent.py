@@ -83,6 +83,7 @@ class Agent:
         self._verification = Verification(
             reconciler=self._reconciler,
             settings=lambda: self._kernel.settings,
+            reading=self._kernel.enforcement.reading,
             node=lambda: self._kernel.addresses,
             repairs=self._kernel.repairs,
             metrics=self._metrics,

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any, Literal
 
 from romana.agent.metrics import Metrics
+from romana.dataplane.backends import Reading
 from romana.dataplane.netlink import RulesetChanged
 
 Kind = Literal["policy", "route"]
@@ -32,8 +33,8 @@ class Repairs:
         self._suspect = ""
         self._last = ""
         self._traffic: tuple[str, ...] = ()
-        self.repaired: Callable[[str], None] = lambda _: None
-        """Called when the table has been repaired, with what it was, as nft prints it."""
+        self.repaired: Callable[[Reading | None], None] = lambda _: None
+        """Called when the table has been repaired, with what it was as it was read."""
 
     def suspect(self, change: RulesetChanged) -> None:
         """Take notice of who touched our table: what is then found to differ, is theirs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import islice
@@ -15,17 +15,17 @@ from romana.agent.errors import TRY_LATER, RequestError
 from romana.agent.metrics import Metrics
 from romana.agent.reconciler import Reconciler
 from romana.agent.repairs import Repairs
+from romana.dataplane.backends import Reading
 from romana.dataplane.errors import DataplaneError
 from romana.dataplane.nftables import INTERFACE_PREFIX, Settings
-from romana.dataplane.readback import table_text
 from romana.objects import Address, Snapshot
 from romana.policy.admission import Admission
 from romana.policy.evaluate import evaluate
 from romana.policy.explain import explain
 from romana.verify.forms import UnknownForm
 from romana.verify.intent import Intent, Masquerading
-from romana.verify.nft import parse_table
 from romana.verify.proof import Finding, Step, prove
+from romana.verify.reading import table_of
 from romana.verify.sample import sample
 
 SHARE = 0.25
@@ -97,6 +97,7 @@ class Verification:
     Args:
         reconciler: knows the intent, and whether it is being written right now.
         settings: what of the configuration is in the table.
+        reading: what the kernel holds of ours.
         node: this host's own addresses.
         repairs: told which traffic they concerned.
         metrics: told of the outcome.
@@ -108,6 +109,7 @@ class Verification:
         *,
         reconciler: Reconciler,
         settings: Callable[[], Settings],
+        reading: Callable[[], Awaitable[Reading | None]],
         node: Callable[[], Collection[Address]],
         repairs: Repairs,
         metrics: Metrics,
@@ -115,6 +117,7 @@ class Verification:
     ) -> None:
         self._reconciler = reconciler
         self._settings = settings
+        self._reading = reading
         self._node = node
         self._repairs = repairs
         self._metrics = metrics
@@ -122,15 +125,15 @@ class Verification:
         self._wanted = asyncio.Event()
         self._turn = asyncio.Lock()
         self._seed = 0
-        self._drifted = ""
+        self._drifted: Reading | None = None
         self.last: Result | None = None
 
-    def repaired(self, table: str) -> None:
+    def repaired(self, table: Reading | None) -> None:
         """The table had been changed by somebody else and has been repaired: find out which traffic
         that concerned, and prove that the repair is one.
 
         Args:
-            table: as nft printed it before the repair.
+            table: as it was read before the repair; None where it was gone.
         """
         self._drifted = table
         self._wanted.set()
@@ -154,7 +157,8 @@ class Verification:
 
     async def _concern(self) -> None:
         """Say which traffic a change concerned that has been repaired."""
-        text, self._drifted = self._drifted, ""
+        text, self._drifted = self._drifted, None
+        assert text is not None
         await self._reconciler.idle()
         worker = self._worker()
         try:
@@ -201,13 +205,13 @@ class Verification:
             await self._reconciler.idle()
             rounds = self._reconciler.rounds
             worker = self._worker()
-            text = await table_text()
+            text = await self._reading()
             if self._reconciler.rounds == rounds:
                 break
         else:
             return Result(at=now, unproven="policies change all the time; try again")
         if text is None:
-            return Result(at=now, unproven="there is no table inet romana (another backend?)")
+            return Result(at=now, unproven="nothing of ours is in the kernel")
         self._seed += 1
         try:
             complete = await _paced(worker.compare(text), share, worker, LIMIT_S)
@@ -235,14 +239,14 @@ class Worker:
         self.findings: list[Finding] = []
         self._faults: list[str] = []
 
-    def compare(self, text: str) -> Iterator[None]:
+    def compare(self, text: Reading) -> Iterator[None]:
         """Look at one class after the other."""
         masquerading = Masquerading(
             pods=self._settings.pod_networks,
             direct=self._settings.direct_networks,
             enabled=self._settings.masquerade,
         )
-        table = parse_table(text)
+        table = table_of(text)
         yield
         for step in prove(table, Intent(self._admission, INTERFACE_PREFIX, masquerading)):
             self._take(step)

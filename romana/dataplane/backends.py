@@ -15,12 +15,16 @@ from romana.dataplane.errors import CommandError, RulesetError
 from romana.dataplane.listing import Difference
 from romana.dataplane.netlink import RulesetChanged
 from romana.dataplane.nftables import Settings
+from romana.dataplane.readback import table_text
 from romana.dataplane.ruleset import TABLE, creation
 from romana.policy.admission import Admission, Direction, Grant, Program
 
 BackendName = Literal["auto", "nftables", "iptables", "iptables-legacy", "iptables-nft"]
 """What the configuration can ask for. `auto` is nftables where it works, else iptables; `iptables`
 is the kind of iptables that the host uses."""
+
+Reading = str | xtables.Listing
+"""What was read back of our rules: nft's JSON, or what iptables and ipset print."""
 
 R_contra = TypeVar("R_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
@@ -128,15 +132,25 @@ class Enforcement:
 
     @property
     def interpretable(self) -> bool:
-        """Whether the rules in force are a table that `romana.verify` can read."""
+        """Whether the rules in force are a table that a connection can be traced in."""
         return self._chosen is not None and isinstance(self._chosen.backend, Backend)
 
     @property
-    def drifted(self) -> str:
-        """The table as it was when drift was last found, as nft printed it; empty where it was gone
-        or another backend is used."""
+    def drifted(self) -> Reading | None:
+        """What the kernel held when drift was last found; None where nothing of ours was left."""
         backend = self._chosen.backend if self._chosen else None
-        return backend.drifted if isinstance(backend, Backend) else ""
+        if isinstance(backend, xtables.Backend):
+            return backend.drifted
+        return (backend.drifted or None) if isinstance(backend, Backend) else None
+
+    async def reading(self) -> Reading | None:
+        """What the kernel holds, for those who interpret it; None where there is nothing of ours.
+
+        Raises:
+            RulesetError: it cannot be read.
+        """
+        backend = self._chosen.backend if self._chosen else None
+        return await (backend.read_back() if isinstance(backend, xtables.Backend) else table_text())
 
     async def drift(self) -> tuple[Difference, ...]:
         """What differs in the kernel from the Admission that was applied last.

@@ -6,7 +6,8 @@ await backend.apply(renderer.render(admission))        # and so on, as `nftables
 """
 
 from romana.dataplane.xtables.backend import Backend, left_over
+from romana.dataplane.xtables.listing import Listing
 from romana.dataplane.xtables.tables import Renderer, Tables
 from romana.dataplane.xtables.variant import Variant, choose, variants
 
-__all__ = ["Backend", "Renderer", "Tables", "Variant", "choose", "left_over", "variants"]
+__all__ = ["Backend", "Listing", "Renderer", "Tables", "Variant", "choose", "left_over", "variants"]

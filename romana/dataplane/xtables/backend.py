@@ -41,6 +41,8 @@ class Backend:
 
     Args:
         variant: the iptables to use.
+
+    `drifted` is what the kernel held when drift was last looked for, if there was any.
     """
 
     def __init__(self, variant: Variant) -> None:
@@ -51,6 +53,7 @@ class Backend:
         self._printed: tuple[object, Mapping[tuple[int, str], Chains]] | None = None
         self._serial = 0
         self.variant = variant
+        self.drifted: Listing | None = None
 
     @property
     def watched(self) -> frozenset[str]:
@@ -125,7 +128,9 @@ class Backend:
         """
         async with self._turn:
             found = await self._read()
-            return compare(wanted, await self._expected(wanted), found)
+            differences = compare(wanted, await self._expected(wanted), found)
+            self.drifted = found if differences else None
+            return differences
 
     async def counters(self) -> Mapping[str, int]:
         """Packets dropped so far, by counter name (see `nftables.COUNTERS`). They begin at 0 again
