@@ -53,11 +53,17 @@ def status(path: str, as_json: bool) -> None:
         if answer["verified"]
         else "not compared yet: `romana verify`",
     }
+    shown["others' firewalls"] = _others(answer["others"])
     refused = [("policy refused", each) for each in answer["policies_refused"]]
     table(("", ""), (*shown.items(), *refused))
     for problem in answer["problems"]:
         click.echo(f"problem: {problem}", err=True)
     return None
+
+
+def _others(chains: list[Values]) -> str:
+    told = (f"{each['table']}, chain {each['chain']}: policy {each['policy']}" for each in chains)
+    return "; ".join(told) or "none that judges what is forwarded"
 
 
 def _repairs(repairs: Values) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
@@ -16,6 +17,8 @@ from romana.agent.kernel import Kernel
 from romana.agent.reconciler import NotEnforced, Reconciler
 from romana.agent.store import Store
 from romana.agent.verification import Verification
+from romana.dataplane.errors import DataplaneError
+from romana.dataplane.foreign import ForeignChain, foreign_chains
 from romana.dataplane.readback import table_text
 from romana.ipam.leases import Leases
 from romana.objects import Protocol
@@ -28,6 +31,8 @@ from romana.verify.trace import trace
 from romana.version import VERSION
 
 Values = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 
 class Queries:
@@ -56,6 +61,7 @@ class Queries:
     async def status(self, _: Mapping[str, Any]) -> Values:
         """The agent as a whole."""
         admission = self._reconciler.admission
+        others = await self._others()
         return {
             "version": VERSION,
             "node": self._config.name,
@@ -78,8 +84,20 @@ class Queries:
             "repairs": self._kernel.repairs.as_json(),
             "verified": self._verification.last.as_json() if self._verification.last else None,
             "policies_refused": [str(error) for error in self._store.refused_policies],
-            "problems": [str(problem) for problem in self._store.problems],
+            "others": [each.as_json() for each in others],
+            "problems": [
+                *(str(problem) for problem in self._store.problems),
+                *(each.problem for each in others if each.problem),
+            ],
         }
+
+    async def _others(self) -> tuple[ForeignChain, ...]:
+        """Others' chains that judge pods' packets too."""
+        try:
+            return await foreign_chains()
+        except DataplaneError as error:
+            log.warning("no look at others' tables", extra={"reason": str(error)})
+            return ()
 
     async def enforced(self, parameters: Mapping[str, Any]) -> Values:
         """Answers when what is known now is in force, or with `revision`, when that state of the

@@ -90,6 +90,7 @@ STATUS = {
     "repairs": {"policy": 0, "route": 0, "last": "", "traffic": []},
     "verified": None,
     "policies_refused": ["RomanaPolicy p: spec.ingress[0].peers: names nobody"],
+    "others": [{"table": "ip filter", "chain": "FORWARD", "priority": 0, "policy": "drop"}],
     "problems": ["a watch is broken"],
 }
 POLICY = {
@@ -116,6 +117,7 @@ EXPLAINED = {"admitted": True, "lines": ["egress of n/a: admitted", "the connect
     ("words", "answer", "shown"),
     [
         (["status"], STATUS, "12 IPv4"),
+        (["status"], STATUS, "ip filter, chain FORWARD: policy drop"),
         (["status"], STATUS, "RomanaPolicy p: spec.ingress[0].peers: names nobody"),
         (["policy", "list"], [POLICY], "kube.n.p.ingress"),
         (["policy", "show", "n/p"], [POLICY], "pods_here: [n/a]"),
