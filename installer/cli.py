@@ -227,18 +227,27 @@ def _or_exit(function: Callable[[], Result], reporting: Reporting | None = None)
     """The function's result; an error is shown, and ends the program with the error's exit code."""
     try:
         return function()
-    except InstallerError as error:
+    except BaseException as error:
+        if reporting is not None:
+            reporting.pause()  # or words would stand behind a bar
+        _leave(error, reporting)
+        raise
+
+
+def _leave(error: BaseException, reporting: Reporting | None) -> None:
+    """Shows an error that can be told, and ends the program with its exit code."""
+    if isinstance(error, InstallerError):
         if reporting is not None and reporting.as_json:
             for problem in getattr(error, "problems", ()):
                 reporting.emit(Notice(text=str(problem), level="warning"))
             reporting.emit(Recap(hosts=(), seconds=0, stopped=error.message))
         _show(error, reporting)
         sys.exit(error.exit_code)
-    except OSError as error:
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         click.echo(f"error: {where}{error.strerror or error}", err=True)
         sys.exit(InstallerError.exit_code)
-    except KeyboardInterrupt:
+    if isinstance(error, KeyboardInterrupt):
         click.echo("interrupted; run the same command again to continue", err=True)
         sys.exit(INTERRUPTED)
 
