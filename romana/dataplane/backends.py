@@ -119,15 +119,18 @@ class Enforcement:
             RulesetError: refused, or there is no such backend here; what was in force before still
                 is.
         """
-        if self._chosen is None or self._made_for != self.choice:
-            await self._choose()
-        assert self._chosen is not None
-        self._chosen.renderer.settings = self.settings
-        self._wanted = self._chosen.renderer.render(admission)
-        written = await self._chosen.backend.apply(self._wanted)
+        chosen, choice = self._chosen, self.choice
+        if chosen is None or self._made_for != choice:
+            chosen = await choose(choice)
+        chosen.renderer.settings = self.settings
+        wanted = chosen.renderer.render(admission)
+        written = await chosen.backend.apply(wanted)
+        if chosen is not self._chosen:
+            log.info("another backend enforces policies now", extra={"backend": chosen.title})
+            self._swept = False
+        self._chosen, self._made_for, self._wanted = chosen, choice, wanted
         if not self._swept:
-            await self._sweep(self._chosen)
-            self._swept = True
+            self._swept = await _sweep(chosen)
         return written
 
     @property
@@ -181,24 +184,19 @@ class Enforcement:
         """Whether a change that the kernel reported was written by us."""
         return self._chosen is not None and self._chosen.backend.own(change)
 
-    async def _choose(self) -> None:
-        choice = self.choice
-        chosen = await choose(choice)
-        self._chosen, self._made_for, self._swept = chosen, choice, False
-        log.info("policies are enforced by %s", chosen.title)
 
-    async def _sweep(self, chosen: Chosen) -> None:
-        """Remove what other backends have left."""
+async def _sweep(chosen: Chosen) -> bool:
+    """Remove what other backends have left; whether nothing of them is left."""
+    try:
         async for other in others(chosen):
-            try:
-                await other.backend.remove()
-            except RulesetError as error:
-                log.warning(
-                    "policies of another backend are still in force too",
-                    extra={"backend": other.title, "reason": str(error)},
-                )
-            else:
-                log.info("removed the policies of another backend", extra={"backend": other.title})
+            await other.backend.remove()
+            log.info("removed the policies of another backend", extra={"backend": other.title})
+    except RulesetError as error:
+        log.warning(
+            "policies of another backend are still in force too", extra={"reason": str(error)}
+        )
+        return False
+    return True
 
 
 async def choose(choice: BackendName) -> Chosen:
