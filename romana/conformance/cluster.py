@@ -32,6 +32,9 @@ STOP_LIMIT_S = 10
 FIRST_HOST = 11
 HOSTS6 = IPv6Network("fd00:18::/64")
 IFNAME = "eth0"
+DAEMON = "romana.agent.daemon"
+RELEASE = f"import sys; sys.path.insert(0, {{!r}}); from {DAEMON} import main; main()"
+"""Runs the agent of another release."""
 
 
 def host_addresses(names: Iterable[str]) -> dict[str, tuple[IPv4Address, IPv6Address]]:
@@ -183,20 +186,18 @@ class Cluster:
         process.send_signal(number)
         process.wait(STOP_LIMIT_S)
 
-    def revive(
-        self, name: str, environment: Mapping[str, str] = MappingProxyType({}), *, wait: bool = True
-    ) -> None:
+    def revive(self, name: str, release: Path | None = None, *, wait: bool = True) -> None:
         """Start a host's agent again.
 
         Args:
             name: the host's.
-            environment: further variables of the process.
+            release: a directory with another `romana` to start; None for this one.
             wait: until policies are in force.
 
         Raises:
             ConformanceError: it does not start.
         """
-        self.hosts[name] = self._start(name, self.hosts[name].namespace, environment)
+        self.hosts[name] = self._start(name, self.hosts[name].namespace, release)
         if wait:
             self._await(self.hosts[name])
 
@@ -240,12 +241,7 @@ class Cluster:
                 raise ConformanceError(f"the agent of {host.name} has ended: {host.log}") from error
             raise ConformanceError(f"{host.name}: {error}") from error
 
-    def _start(
-        self,
-        name: str,
-        namespace: Namespace,
-        environment: Mapping[str, str] = MappingProxyType({}),
-    ) -> Host:
+    def _start(self, name: str, namespace: Namespace, release: Path | None = None) -> Host:
         directory = self._work / name
         directory.mkdir(exist_ok=True)
         config = {
@@ -258,8 +254,9 @@ class Cluster:
             "metrics": "off",
         }
         (directory / "agent.yml").write_text(yaml.safe_dump(config))
-        words = ("-m", "romana.agent.daemon", "--config", str(directory / "agent.yml"))
-        variables = {**os.environ, **self._environment, **environment}
+        program = ("-c", RELEASE.format(str(release))) if release else ("-m", DAEMON)
+        words = (*program, "--config", str(directory / "agent.yml"))
+        variables = {**os.environ, **self._environment}
         with (directory / "agent.log").open("ab") as log:
             process = namespace.popen(sys.executable, *words, stdout=log, stderr=log, env=variables)
         return Host(name=name, namespace=namespace, directory=directory, process=process)

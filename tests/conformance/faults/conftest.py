@@ -300,6 +300,12 @@ class Stage:
         host = self.cluster.hosts[name].namespace
         return host.inside(lambda: asyncio.run(Backend().drift(wanted)))
 
+    def visit(self, _, stop):
+        """Let pods come and go, whatever becomes of the agents."""
+        while not stop.is_set():
+            with self.visiting(self.announce()):
+                stop.wait(0.2)
+
     @contextmanager
     def churning(self, *others):
         """Change the world all the time, and do others' work beside; an error of a thread is the
@@ -360,7 +366,7 @@ def _churn(stage, stop, every_s=0.05):
 
 
 @contextmanager
-def staged(work, seed, environment=None, settings=None):
+def _staged(work, seed, environment=None, settings=None):
     with Lab(PREFIX) as lab:
         stage = Stage(lab, Path(work), seed, environment or {}, settings or {})
         try:
@@ -374,5 +380,13 @@ def staged(work, seed, environment=None, settings=None):
 def stage(tmp_path_factory):
     if os.geteuid() != 0:
         pytest.skip("needs root: makes network namespaces")
-    with staged(tmp_path_factory.mktemp("stage"), seed=7) as made:
+    with _staged(tmp_path_factory.mktemp("stage"), seed=7) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def staged():
+    """Makes a stage of its own, for as long as the block."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: makes network namespaces")
+    return _staged

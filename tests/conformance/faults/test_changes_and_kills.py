@@ -7,13 +7,6 @@ KILLS = 100
 BETWEEN = 10
 
 
-def visit(stage, stop):
-    """Pods come and go, whatever becomes of the agents."""
-    while not stop.is_set():
-        with stage.visiting(stage.announce()):
-            stop.wait(0.2)
-
-
 def test_changes_of_policy_let_nothing_slip_and_lose_nothing(stage):
     for _ in range(10):
         for _ in range(4):
@@ -68,7 +61,7 @@ def test_an_agent_killed_at_any_instant_lets_nothing_slip_and_loses_nothing(stag
             stage.cluster.revive(name, wait=False)
 
     for _ in range(KILLS // 2 // BETWEEN):
-        with stage.churning(visit):
+        with stage.churning(stage.visit):
             threads = [threading.Thread(target=kill, args=(each, BETWEEN)) for each in ready]
             for each in threads:
                 each.start()
