@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
+from romana.agent.overlay import Frozen
 from romana.objects import SEGMENT_LABELS, AddressBlock, Key, Object, Pod, Snapshot
 from romana.sources.errors import InvalidObject, SourceError
 from romana.sources.kinds import KINDS, Kind
@@ -31,7 +32,7 @@ class Store:
     def __init__(self, segment_labels: tuple[str, ...] = SEGMENT_LABELS) -> None:
         self.segment_labels = segment_labels
         self._objects: dict[str, dict[Key, Object]] = {kind.field: {} for kind in KINDS}
-        self._frozen: dict[str, Mapping[Key, Object]] = {}
+        self._frozen = {kind.field: Frozen() for kind in KINDS}
         self._changes: dict[str, set[Key]] | None = None
         self._synced: set[str] = set()
         self._refused: dict[tuple[str, Key], InvalidObject] = {}
@@ -95,6 +96,7 @@ class Store:
             self._objects[kind.field] = {
                 key: obj if key in changed else old[key] for key, obj in new.items()
             }
+            self._frozen[kind.field].replace()
             self._touch(kind, changed)
 
     def put(self, kind: Kind, obj: Object) -> None:
@@ -104,6 +106,7 @@ class Store:
         key = obj.key
         if objects.get(key) != obj:
             objects[key] = obj
+            self._frozen[kind.field].change(key, obj)
             self._touch(kind, (key,))
 
     def refuse(self, kind: Kind, error: InvalidObject) -> None:
@@ -118,6 +121,7 @@ class Store:
         """Forget an object."""
         self._refused.pop((kind.field, key), None)
         if self._objects[kind.field].pop(key, None) is not None:
+            self._frozen[kind.field].change(key, None)
             self._touch(kind, (key,))
 
     def mark(self, revision: str) -> None:
@@ -152,12 +156,10 @@ class Store:
         return {kind.name: len(self._objects[kind.field]) for kind in KINDS}
 
     def snapshot(self) -> Snapshot:
-        """All objects as they are now. Kinds that have not changed since the last one are not
-        copied again."""
-        for name, objects in self._objects.items():
-            if name not in self._frozen:
-                self._frozen[name] = dict(objects)
-        return Snapshot(**self._frozen, segment_labels=self.segment_labels)  # type: ignore[arg-type]
+        """All objects as they are now. Kinds that have not changed since the last one are the same
+        values."""
+        found = {name: self._frozen[name].snapshot(each) for name, each in self._objects.items()}
+        return Snapshot(**found, segment_labels=self.segment_labels)  # type: ignore[arg-type]
 
     def changes(self) -> Mapping[str, Collection[Key]] | None:
         """The keys of what has changed since the last call, by the name of the mapping in a
@@ -189,7 +191,6 @@ class Store:
         return found
 
     def _touch(self, kind: Kind, keys: Iterable[Key]) -> None:
-        self._frozen.pop(kind.field, None)
         if self._changes is not None:
             self._changes.setdefault(kind.field, set()).update(keys)
         if self._since is None:

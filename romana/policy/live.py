@@ -64,6 +64,7 @@ class LiveCompiler:
             or not _change(compiler, snapshot, endpoints, changed)
         ):
             compiler = Compiler(snapshot, endpoints)
+            compiler.pods.prepare()
             self.rebuilt += 1
         self._compiler = compiler
         return compiler.admission()

@@ -94,6 +94,10 @@ class PodIndex:
         """The pods of a namespace."""
         return self._by_namespace.get(namespace, ())
 
+    def prepare(self) -> None:
+        """Look up beforehand what the first change would look up."""
+        self._claimed()
+
     def claiming(self, address: Address) -> Iterator[Key]:
         """The pods that an address may belong to: by a lease, or as their status says."""
         yield from self._holders.get(address, ())
@@ -194,11 +198,13 @@ class PodIndex:
         looked up."""
         names = self._matching_namespaces(pods)
         wanted = next((r for r in pods.pods.requirements if r.operator is Operator.IN), None)
-        if wanted is None or len(names) == 1:
-            return (pod for name in names for pod in self._by_namespace.get(name, ()))
-        labelled = self._labelled(wanted.key)
-        found = (pod for value in set(wanted.values) for pod in labelled.get(value, ()))
-        return (pod for pod in found if pod.namespace in names)
+        there = [self._by_namespace.get(name, ()) for name in names]
+        if wanted is not None and len(names) > 1:
+            labelled = self._labelled(wanted.key)
+            found = [labelled.get(value, ()) for value in set(wanted.values)]
+            if sum(map(len, found)) < sum(map(len, there)):
+                return (pod for pods in found for pod in pods if pod.namespace in names)
+        return (pod for pods in there for pod in pods)
 
     def _labelled(self, key: str) -> defaultdict[str, list[Pod]]:
         """The pods that have a label, by its value."""
