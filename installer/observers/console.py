@@ -58,6 +58,7 @@ class Console:
         self._shown: dict[str, float] = {}
         self._title: tuple[str, str] | None = None
         self._width = 4
+        self._headed = False
         self._checks = 0
         self._passed = 0
         self._mode = "apply"
@@ -158,7 +159,7 @@ class Console:
         """The role's title, once something happens in it."""
         if self._title is not None:
             role, title = self._title
-            self._title = None
+            self._title, self._headed = None, True
             self.line((role, "bold"), (f"  {title}", "dim"))
 
     def _resource(self, event: ResourceResult) -> None:
@@ -196,6 +197,8 @@ class Console:
         for key in tuple(self._tasks):
             self._drop(key)
         if event.hosts:
+            if self._headed:
+                self.line()
             self._rich.print(_table(event.hosts))
         if self._checks:
             passed = "all" if self._passed == self._checks else f"{self._passed} of"

@@ -37,18 +37,15 @@ def render(status: ClusterStatus) -> RenderableType:
 
 def _hosts(status: ClusterStatus) -> Table:
     nodes = {node.name: node for node in status.nodes}
-    table = _table(
-        "HOST", "ADDRESS", "OS", "UP", "NODE", "KUBELET", "PODS", "AGENT", "CERTIFICATES"
-    )
+    table = _table("HOST", "ADDRESS", "OS", "UP", "NODE", "PODS", "AGENT", "CERTS")
     for host in status.hosts:
         node = nodes.get(host.name)
         table.add_row(
             host.name,
             host.address,
-            host.os if host.reachable else Text("unreachable", style=_BAD),
+            _short(host.os) if host.reachable else Text("unreachable", style=_BAD),
             duration(host.uptime_s) if host.reachable else "",
             _ready(node),
-            node.kubelet if node else "",
             str(node.pods) if node else "",
             _agent(host),
             _expiry(host, status.at),
@@ -77,6 +74,11 @@ def _services(status: ClusterStatus) -> Table:
                 str(service.restarts) if service.restarts else "",
             )
     return table
+
+
+def _short(os: str) -> str:
+    """Debian GNU/Linux 12 (bookworm) as Debian 12."""
+    return os.replace(" GNU/Linux", "").partition(" (")[0]
 
 
 def duration(seconds: float) -> str:
