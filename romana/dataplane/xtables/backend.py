@@ -151,7 +151,7 @@ class Backend:
     async def _replace(self, wanted: Tables) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                await self._commit(await self._replacement(wanted))
+                await self._commit(await self._replacement(wanted, thorough=attempt < ATTEMPTS))
             except CommandError as error:
                 if attempt == ATTEMPTS:
                     raise RulesetError(
@@ -164,7 +164,7 @@ class Backend:
             else:
                 return
 
-    async def _replacement(self, wanted: Tables) -> Change:
+    async def _replacement(self, wanted: Tables, *, thorough: bool) -> Change:
         sets = await self._tools.set_names()
         self._serial = max((self._serial, *(set_serial(each) + 1 for each in sets)))
         found = {}
@@ -173,7 +173,7 @@ class Backend:
                 there = await self._tools.table(family, table)
                 if there.chains or there.hooks or (family, table) in wanted.chains:
                     found[family, table] = there.found
-        return replacement(found, sets, wanted, self._name)
+        return replacement(found, sets, wanted, self._name, thorough=thorough)
 
     async def _commit(self, change: Change) -> None:
         """Write a change. Where the rules of no family could be written, the sets are put back, and

@@ -115,7 +115,12 @@ def difference(old: Placed, new: Tables, naming: Naming) -> Change:
 
 
 def replacement(
-    found: Mapping[tuple[int, str], Found], sets: frozenset[str], new: Tables, naming: Naming
+    found: Mapping[tuple[int, str], Found],
+    sets: frozenset[str],
+    new: Tables,
+    naming: Naming,
+    *,
+    thorough: bool = True,
 ) -> Change:
     """What makes `new` of anything: all sets anew, and all rules in one transaction of each table.
 
@@ -124,6 +129,8 @@ def replacement(
         sets: the names of our sets that there are.
         new: what the kernel is to hold.
         naming: of new sets.
+        thorough: whether chains that are not wanted are removed, which is refused where somebody
+            else's rules lead to them; else they are only emptied.
     """
     changes = _SetChanges()
     for key, wanted in new.sets.items():
@@ -133,7 +140,8 @@ def replacement(
     for (family, table), there in found.items():
         chains = resolved(result, family, table)
         gone = there.chains - chains.keys()
-        text = _text(table, chains, gone, tuple(_hooking(table, there, wanted=bool(chains))))
+        hooks = tuple(_hooking(table, there, wanted=bool(chains)))
+        text = _text(table, chains, gone, hooks, remove=thorough)
         rules[family] = rules.get(family, "") + text
     return Change(
         sets=tuple(changes.created),
@@ -244,7 +252,14 @@ def _hooking(table: str, found: Found, *, wanted: bool) -> Iterator[str]:
             yield f"-I {chain} 1 {rule}"
 
 
-def _text(table: str, chains: Chains, gone: frozenset[str], hooks: tuple[str, ...]) -> str:
+def _text(
+    table: str,
+    chains: Chains,
+    gone: frozenset[str],
+    hooks: tuple[str, ...],
+    *,
+    remove: bool = True,
+) -> str:
     """One table's part of what `iptables-restore --noflush` reads; empty where nothing changes. A
     chain that is declared is empty from then on."""
     if not chains and not gone and not hooks:
@@ -253,5 +268,5 @@ def _text(table: str, chains: Chains, gone: frozenset[str], hooks: tuple[str, ..
     lines += (f":{chain} - [0:0]" for chain in (*chains, *sorted(gone)))
     lines += (f"-A {chain} {rule}" for chain, rules in chains.items() for rule in rules)
     lines += hooks
-    lines += (f"-X {chain}" for chain in sorted(gone))
+    lines += (f"-X {chain}" for chain in sorted(gone) if remove)
     return "\n".join((*lines, "COMMIT", ""))

@@ -166,6 +166,20 @@ def test_a_failure_that_stays_leaves_sets_as_they_were(host, tmp_path, monkeypat
     assert host.do(host.backend.drift(host.ruleset)) == ()
 
 
+def test_a_chain_that_others_lead_to_stands_in_no_ones_way(host):
+    isolated(host)
+    iptables = f"iptables-{host.kind}"
+    host.namespace.run(iptables, "-t", "mangle", "-A", "OUTPUT", "-j", "ROMANA-I-p")
+    host.isolate("a", ingress=host.program("q", INGRESS, host.grant("10.1.0.1/32")))
+    host.enforce()
+    said = [str(each) for each in host.do(host.backend.drift(host.ruleset))]
+    assert said[0] == "chain ROMANA-I-p in mangle of IPv4: foreign"
+    assert {each.partition(" in ")[0] for each in said} == {"chain ROMANA-I-p"}
+    host.namespace.run(iptables, "-t", "mangle", "-D", "OUTPUT", "-j", "ROMANA-I-p")
+    host.do(host.backend.replace(host.ruleset))
+    assert host.do(host.backend.drift(host.ruleset)) == ()
+
+
 def test_no_old_set_is_left_over(host):
     isolated(host)
     for at in range(5):
