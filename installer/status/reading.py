@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cryptography import x509
@@ -167,6 +167,19 @@ def _embedded(values: Sequence[str]) -> tuple[CertificateStatus, ...]:
     return tuple(item for item in found if item is not None)
 
 
+def _grouped(problems: Sequence[str]) -> Iterator[str]:
+    """What befell several watches for the same reason, once."""
+    whose: dict[str, list[str]] = {}
+    for problem in problems:
+        kind, colon, reason = problem.removeprefix("watch of ").partition(": ")
+        if colon and problem.startswith("watch of "):
+            whose.setdefault(reason, []).append(kind)
+        else:
+            yield problem
+    for reason, kinds in whose.items():
+        yield f"watch of {', '.join(sorted(kinds))}: {reason}"
+
+
 def _version(value: str) -> tuple[str, str]:
     """The word that looks like a version in a program's own words."""
     name, *words = value.split()
@@ -185,7 +198,7 @@ def _agent(text: str) -> AgentStatus | None:
     if not problem and not said.get("enforced"):
         problem = "policies are not in force yet"
     if not problem and said.get("problems"):
-        problem = "; ".join(said["problems"])
+        problem = "; ".join(_grouped(said["problems"]))
     return AgentStatus(
         version=str(said.get("version", "")),
         enforced=bool(said.get("enforced")),

@@ -88,6 +88,10 @@ def test_agent(host) -> None:
         ('{"enforced": false, "failure": "nft: no such table"}', "nft: no such table"),
         ('{"enforced": false, "failure": ""}', "policies are not in force yet"),
         ('{"enforced": true, "problems": ["a", "b"]}', "a; b"),
+        (
+            '{"enforced": true, "problems": ["watch of pods: refused", "b", "watch of nodes: refused"]}',
+            "b; watch of nodes, pods: refused",
+        ),
         ("Error: the agent is not running", "the agent is not running"),
     ],
 )
