@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -34,6 +34,7 @@ from romana.agent.kernel import Kernel  # noqa: E402
 from romana.agent.metrics import Metrics  # noqa: E402
 from romana.agent.reconciler import REST_S, Reconciler  # noqa: E402
 from romana.agent.store import Store  # noqa: E402
+from romana.dataplane.backends import BackendName  # noqa: E402
 from romana.ipam.leases import Attachment, Lease, Leases  # noqa: E402
 from romana.lab.joining import join  # noqa: E402
 from romana.objects import Object  # noqa: E402
@@ -77,11 +78,11 @@ def own_network() -> Iterator[None]:
 class Bench:
     """The agent's parts, and what is measured of them."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, backend: BackendName) -> None:
         self.cluster = cluster
         self.store = Store()
         self.leases = Leases(":memory:")
-        config = Config(node="node-0", metrics="off")
+        config = Config(node="node-0", metrics="off", backend=backend)
         metrics = Metrics()
         self.kernel = Kernel(config, metrics)
         self.reconciler = Reconciler(
@@ -270,14 +271,16 @@ def main() -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
     parser.add_argument("--repeat", type=int, default=50, help="how often each change is made")
     parser.add_argument("--rate", type=int, default=500, help="pod events per second; 0 for none")
+    parser.add_argument("--backend", choices=get_args(BackendName), default="nftables")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--profile", action="store_true", help="of the changes")
     words = vars(parser.parse_args())
-    extra = {name: words.pop(name) for name in ("repeat", "rate", "json", "profile")}
+    options = ("repeat", "rate", "backend", "json", "profile")
+    extra = {name: words.pop(name) for name in options}
     with own_network():
-        bench = Bench(Cluster(Shape(**words)))
+        bench = Bench(Cluster(Shape(**words)), extra["backend"])
         results = asyncio.run(bench.run(extra["repeat"], extra["rate"], extra["profile"]))
-    results = {"shape": words, **results}
+    results = {"shape": words, "backend": extra["backend"], **results}
     print(json.dumps(results, indent=1)) if extra["json"] else show(results)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import Any
 
 from romana.objects import Key, Object
@@ -46,6 +46,34 @@ class Overlay(Mapping[Key, Object]):
 
     def __len__(self) -> int:
         return self._size
+
+    def items(self) -> ItemsView[Key, Object]:
+        """As of any mapping, but quicker than by looking up each key."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[Object]:
+        """As of any mapping, but quicker than by looking up each key."""
+        return _Values(self)
+
+    def pairs(self) -> Iterator[tuple[Key, Object]]:
+        """Keys with their objects."""
+        changed = self._changed
+        yield from (pair for pair in self._base.items() if pair[0] not in changed)
+        yield from ((key, obj) for key, obj in changed.items() if obj is not None)
+
+
+class _Items(ItemsView[Key, Object]):
+    _mapping: Overlay
+
+    def __iter__(self) -> Iterator[tuple[Key, Object]]:
+        return self._mapping.pairs()
+
+
+class _Values(ValuesView[Object]):
+    _mapping: Overlay
+
+    def __iter__(self) -> Iterator[Object]:
+        return (obj for _, obj in self._mapping.pairs())
 
 
 class Frozen:

@@ -63,7 +63,7 @@ FIELDS: Mapping[str, Callable[[str], bytes]] = {
 def encodable(kind: Set) -> bool:
     """Whether elements of a set can be written here. Those of a single field with intervals are
     kept otherwise in the kernel, and change only with the configuration."""
-    fields = kind.type.split(" . ")
+    fields = _names(kind)
     return all(each in FIELDS for each in fields) and not (kind.interval and len(fields) == 1)
 
 
@@ -80,8 +80,7 @@ def messages_of(edits: Iterable[Edit]) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _bodies(edit: Edit, elements: Iterable[str]) -> Iterator[bytes]:
-    encode = _encoder(edit.kind)
-    items = [nested(LIST_ITEM, encode(each)) for each in elements]
+    items = list(map(_encoder(edit.kind), elements))
     table, name = text_bytes(TABLE.split()[1]), text_bytes(edit.name)
     start = HEADER + attribute(LIST_TABLE, table) + attribute(LIST_SET, name)
     for at in range(0, len(items), CHUNK):
@@ -89,29 +88,46 @@ def _bodies(edit: Edit, elements: Iterable[str]) -> Iterator[bytes]:
 
 
 def _encoder(kind: Set) -> Callable[[str], bytes]:
-    """Encodes the texts of a set's elements (see `Set`)."""
-    fields = [FIELDS[each] for each in kind.type.split(" . ")]
+    """Encodes the texts of a set's elements (see `Set`), as items of a list. All keys of a set have
+    the same length, and so the same headers around them."""
+    fields = [FIELDS[each] for each in _names(kind)]
+    length = sum(len(each(_SAMPLES[name])) for each, name in zip(fields, _names(kind), strict=True))
+    key, highest = (nested(each, attribute(VALUE, bytes(length))) for each in (KEY, KEY_END))
+    before, between = nested(LIST_ITEM, key)[:-length], highest[:-length]
+    before_both = nested(LIST_ITEM, key, highest)[: len(before)]
 
-    def key(parts: Iterable[str]) -> bytes:
-        return nested(
-            KEY, attribute(VALUE, b"".join(f(p) for f, p in zip(fields, parts, strict=True)))
-        )
+    def value(parts: Iterable[str]) -> bytes:
+        return b"".join(f(p) for f, p in zip(fields, parts, strict=True))
 
     def plain(text: str) -> bytes:
-        return key(text.split(" . "))
+        return before + value(text.split(" . "))
 
     def interval(text: str) -> bytes:
         ends = [part.partition("-") for part in text.split(" . ")]
-        highest = b"".join(f(h or low) for f, (low, _, h) in zip(fields, ends, strict=True))
-        return key(low for low, _, _ in ends) + nested(KEY_END, attribute(VALUE, highest))
+        low, high = value(low for low, _, _ in ends), value(high or low for low, _, high in ends)
+        return before_both + low + between + high
 
     def verdict(text: str) -> bytes:
         wanted, _, then = text.partition(" : ")
-        return key(wanted.split(" . ")) + nested(DATA, verdict_data(then))
+        found = nested(KEY, attribute(VALUE, value(wanted.split(" . "))))
+        return nested(LIST_ITEM, found, nested(DATA, verdict_data(then)))
 
     if kind.verdicts:
         return verdict
     return interval if kind.interval else plain
+
+
+_SAMPLES = {
+    "ifname": "x",
+    "ipv4_addr": "0.0.0.0",  # noqa: S104 - no address to listen on
+    "ipv6_addr": "::",
+    "inet_proto": "0",
+    "inet_service": "0",
+}
+
+
+def _names(kind: Set) -> list[str]:
+    return kind.type.split(" . ")
 
 
 def verdict_data(text: str) -> bytes:

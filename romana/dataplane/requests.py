@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from romana.dataplane.errors import NetlinkError
 from romana.dataplane.messages import (
@@ -107,13 +107,14 @@ class Netfilter:
         return done
 
     async def commit(
-        self, subsystem: int, generation: bytes, orders: Iterable[tuple[int, int, bytes]], what: str
+        self, subsystem: int, generation: bytes, orders: Sequence[tuple[int, int, bytes]], what: str
     ) -> None:
         """Have all of some orders (type, flags, body) carried out, at once, or none. In a thread:
         the kernel answers when it is done, and may first have to finish for somebody else.
 
         Args:
             subsystem: of all of them.
+            orders: at least one.
             generation: the ruleset's, as the kernel told; another one is ERESTART.
 
         Raises:
@@ -122,10 +123,12 @@ class Netfilter:
         first = self._sequence = self._sequence + 1
         header = struct.pack("=BBH", 0, 0, socket.htons(subsystem))
         parts = [message(BATCH_BEGIN, REQUEST, first, header + attribute(GENERATION, generation))]
+        last = first + len(orders)
         for kind, flags, body in orders:
             self._sequence += 1
-            parts.append(message(kind, REQUEST | ACK | flags, self._sequence, body))
-        last = self._sequence
+            # Refusals are always answered; that all is done, once is enough.
+            flags |= ACK if self._sequence == last else 0
+            parts.append(message(kind, REQUEST | flags, self._sequence, body))
         parts.append(message(BATCH_END, REQUEST, last + 1, header))
         self._sequence = last + 1
         data = b"".join(parts)

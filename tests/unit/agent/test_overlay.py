@@ -43,7 +43,8 @@ def test_a_snapshot_equals_a_copy_and_stays_as_it_is(steps, share):
         overlay.SMALL, overlay.SHARE = small, usual
     assert frozen.snapshot(objects) is taken[-1][0]
     for snapshot, copy in taken:
-        assert dict(snapshot) == copy
+        assert dict(snapshot) == dict(snapshot.items()) == copy
+        assert {obj.key: obj for obj in snapshot.values()} == copy
         assert len(snapshot) == len(copy)
         assert [snapshot.get(pod(n).key) for n in range(10)] == [
             copy.get(pod(n).key) for n in range(10)
