@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,8 +33,8 @@ def test(wish: Wish, reporting: Reporting) -> int:
     from installer.smoke.runner import run as smoke_test  # not for the other verbs to import
 
     started = time.monotonic()
-    cluster = platforms.of(found := clusters.known(wish)).attach(found)
     kubeconfig(wish)
+    cluster = platforms.of(found := clusters.known(wish)).attach(found)
     with connected(cluster, cluster.hosts, reporting.emit) as sessions:
         smoke_test(cluster, sessions, reporting.emit)
     reporting.emit(Recap(hosts=(), seconds=time.monotonic() - started))
@@ -47,7 +48,11 @@ def status(wish: Wish) -> ClusterStatus:
     if pki.exists(cluster):
         kubeconfig(wish)
     with connected(cluster, cluster.hosts, lambda _: None) as sessions:
-        return cluster_status(cluster, sessions)
+        seen = cluster_status(cluster, sessions)
+    if cluster.kubeconfig.exists():
+        return seen
+    finish = f"romana-install {cluster.platform} -n {cluster.name}"
+    return replace(seen, api_problem=f"not installed completely yet; finish it: {finish}")
 
 
 def kubeconfig(wish: Wish) -> Path:

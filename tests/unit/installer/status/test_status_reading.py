@@ -89,8 +89,8 @@ def test_agent(host) -> None:
         ('{"enforced": false, "failure": ""}', "policies are not in force yet"),
         ('{"enforced": true, "problems": ["a", "b"]}', "a; b"),
         (
-            '{"enforced": true, "problems": ["watch of pods: refused", "b", "watch of nodes: refused"]}',
-            "b; watch of nodes, pods: refused",
+            '{"enforced": true, "problems": ["watch of pods: no", "b", "watch of nodes: no"]}',
+            "b; watch of nodes, pods: no",
         ),
         ("Error: the agent is not running", "the agent is not running"),
     ],
