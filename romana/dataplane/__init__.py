@@ -2,6 +2,12 @@
 
 For the agent:
 
+    enforcement = Enforcement("auto")                  # of `backends.py`: nftables, or iptables
+    enforcement.settings = Settings(...)
+    await enforcement.apply(admission)                 # then drift, repair, counters, own
+
+and what that consists of (`xtables/` has a Renderer and a Backend with the same methods):
+
     renderer = Renderer(Settings(pod_networks=..., direct_networks=..., masquerade=True))   # pure
     backend = Backend()
     await backend.apply(renderer.render(admission))    # RulesetError; the first time replaces all
