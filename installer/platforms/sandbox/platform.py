@@ -101,7 +101,10 @@ class Sandbox:
     def destroy(self, cluster: Cluster, emit: Emit) -> None:
         """Remove everything that bears the cluster's name, and say what a comparison shows."""
         preconditions.require_able()
+        what = "end the hosts and remove their files"
+        emit(Progress(what=what, done=0))
         before, after = _translated(lambda: leftovers.remove(cluster.name))
+        emit(Progress(what=what, done=1, total=1))
         for path in (self._key(cluster), self._key(cluster).with_suffix(".pub")):
             path.unlink(missing_ok=True)
         for path in self._state(cluster).glob("published*"):
