@@ -32,10 +32,11 @@ class Foresight:
         self._reconciler = reconciler
         self._node = node
 
-    async def matrix(self, _: Mapping[str, Any]) -> Values:
-        """Who reaches whom, in the whole cluster."""
+    async def matrix(self, parameters: Mapping[str, Any]) -> Values:
+        """Who reaches whom, in the whole cluster, or what concerns the pods of a `namespace`."""
         snapshot, endpoints = self._reconciler.snapshot, self._reconciler.endpoints()
-        found = await asyncio.to_thread(reach, snapshot, endpoints)
+        namespace = parameters.get("namespace") or None
+        found = await asyncio.to_thread(reach, snapshot, endpoints, namespace)
         return found.as_json()
 
     async def diff(self, parameters: Mapping[str, Any]) -> Values:

@@ -141,11 +141,11 @@ def matrix(namespace: str, html: Path | None, source: str, path: str, as_json: b
     if source:
         from romana.policy.reach import reach
 
-        answer = reach(offline(source)).as_json()
+        answer = reach(offline(source), namespace=namespace or None).as_json()
     else:
-        answer = ask(path, "matrix", LIMIT_S)
-    if namespace:
-        answer = of_namespace(answer, namespace)
+        answer = ask(path, "matrix", LIMIT_S, namespace=namespace)
+    if namespace and not answer["groups"]:
+        raise click.ClickException(f"there are no pods with addresses in namespace {namespace}")
     if as_json:
         return dump(answer)
     if html:
@@ -154,24 +154,6 @@ def matrix(namespace: str, html: Path | None, source: str, path: str, as_json: b
         html.write_text(page(answer, namespace))
         return click.echo(f"{html}: {len(answer['groups'])} groups of pods")
     return _print_matrix(answer)
-
-
-def of_namespace(answer: Values, namespace: str) -> Values:
-    """What concerns the pods of one namespace: they, whom they reach, and who reaches them."""
-    groups = answer["groups"]
-    inside = {index for index, each in enumerate(groups) if each["namespace"] == namespace}
-    if not inside:
-        known = ", ".join(sorted({each["namespace"] for each in groups})) or "none"
-        raise click.ClickException(
-            f"there are no pods with addresses in namespace {namespace}; there are in: {known}"
-        )
-    between = [each for each in answer["between"] if each[0] in inside or each[1] in inside]
-    kept = sorted(inside | {index for each in between for index in each[:2]})
-    place = {index: number for number, index in enumerate(kept)}
-    return {
-        "groups": [groups[index] for index in kept],
-        "between": [[place[i], place[j], traffic] for i, j, traffic in between],
-    }
 
 
 def _print_matrix(answer: Values) -> None:

@@ -104,7 +104,7 @@ def change(old: Snapshot, new: Snapshot, endpoints: Iterable[Endpoint] = ()) -> 
 
 
 def _pairs(before: World, after: World, groups: tuple[Group, ...]) -> Iterator[PairChange]:
-    judged = [before.judges(each) == after.judges(each) for each in groups]
+    judged = [before.judges(each, after) for each in groups]
     for i, source in enumerate(groups):
         for j, destination in enumerate(groups):
             if judged[i] and judged[j]:

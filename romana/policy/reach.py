@@ -114,15 +114,19 @@ def _texts(directions: Directions) -> list[list[str]]:
     ]
 
 
-def reach(snapshot: Snapshot, endpoints: Iterable[Endpoint] = ()) -> Reach:
+def reach(
+    snapshot: Snapshot, endpoints: Iterable[Endpoint] = (), namespace: str | None = None
+) -> Reach:
     """Who reaches whom in a cluster.
 
     Args:
         snapshot: the cluster.
         endpoints: this host's, whose addresses count before a pod's status does.
+        namespace: only what concerns its pods: they, whom they reach, and who reaches them.
     """
     world = World(snapshot, endpoints)
-    return world.reach(world.grouped({key: world.signature(key) for key in world.pods}))
+    groups = world.grouped({key: world.signature(key) for key in world.pods})
+    return world.reach(groups, namespace)
 
 
 class World:
@@ -162,6 +166,7 @@ class World:
             for family in FAMILIES
         }
         self._as_peer = self._peers()
+        self._alike: dict[tuple[str | None, ...], bool] = {}
 
     def signature(self, key: Key) -> Hashable:
         """What tells pods of a workload apart; equal where nothing does."""
@@ -180,17 +185,26 @@ class World:
         ]
         return tuple(sorted(groups, key=lambda each: (each.workload, each.pods)))
 
-    def reach(self, groups: tuple[Group, ...]) -> Reach:
-        """Who reaches whom, between groups of pods that nothing tells apart."""
+    def reach(self, groups: tuple[Group, ...], namespace: str | None = None) -> Reach:
+        """Who reaches whom, between groups of pods that nothing tells apart; of a namespace, only
+        what concerns it."""
+        inside = frozenset(
+            index
+            for index, each in enumerate(groups)
+            if namespace is None or each.workload[0] == namespace
+        )
         between = {
             (i, j): found
             for i, source in enumerate(groups)
-            for j, destination in enumerate(groups)
-            if (found := self._between(source, destination))
+            for j in (range(len(groups)) if i in inside else inside)
+            if (found := self._between(source, groups[j]))
         }
+        kept = sorted(inside.union(*between))
+        place = {index: number for number, index in enumerate(kept)}
+        groups = tuple(groups[index] for index in kept)
         return Reach(
             groups=groups,
-            between=between,
+            between={(place[i], place[j]): found for (i, j), found in between.items()},
             arriving=tuple(self.outside(each, True) for each in groups),
             leaving=tuple(self.outside(each, False) for each in groups),
             isolated=tuple(self._isolated(each) for each in groups),
@@ -212,12 +226,25 @@ class World:
         first, second = source.pods[0], destination.pods[-1]
         return NOTHING if first == second else self.pair(first, second)
 
-    def judges(self, group: Group) -> Hashable:
-        """All that the programs of a group admit; equal where they admit the same."""
-        return tuple(
-            name if name is None else tuple(self._regions[name, family] for family in FAMILIES)
-            for name in self._programs(group.pods[0])
-        )
+    def judges(self, group: Group, other: World) -> bool:
+        """Whether the programs of a group admit the same in another world."""
+        ours, theirs = self._programs(group.pods[0]), other._programs(group.pods[0])
+        key = (*ours, *theirs)
+        known = self._alike.get(key)
+        if known is None:
+            known = self._alike[key] = all(
+                (one is None) == (two is None)
+                and (
+                    one is None
+                    or two is None
+                    or all(
+                        self._regions[one, family] == other._regions[two, family]
+                        for family in FAMILIES
+                    )
+                )
+                for one, two in zip(ours, theirs, strict=True)
+            )
+        return known
 
     def outside(self, group: Group, incoming: bool) -> Directions:  # noqa: FBT001
         """The traffic with addresses that are no pod's, by family."""

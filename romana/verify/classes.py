@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
-from romana.policy.intervals import Interval, contains
+from romana.policy.intervals import Interval, Intervals, contains
 from romana.policy.space import ANYTHING, LAST_ADDRESS, Region, everything, region_of
 from romana.verify.forms import (
     INTERFACES,
@@ -27,7 +27,16 @@ from romana.verify.forms import (
     Rule,
     Table,
 )
-from romana.verify.intent import NEW, STATES, SYN, UNTRACKED, Intent, addresses_of, opens
+from romana.verify.intent import (
+    NEW,
+    STATES,
+    SYN,
+    TCP_TRAFFIC,
+    UNTRACKED,
+    Intent,
+    addresses_of,
+    opens,
+)
 from romana.verify.interpret import PATHS, PacketClass, name_matches
 
 ELSEWHERE = "eth0"
@@ -66,8 +75,6 @@ class Classes:
                 yield from self._pair(first, second)
 
     def _forward(self, first: str, second: str, own: Field) -> Iterator[Case]:
-        if own is Field.DESTINATION and first.startswith(self._intent.prefix):
-            own = Field.SOURCE  # a pod's packets are judged by their source first
         yield from self._cases("forward", first, second, own)
 
     def _input(self, interface: str) -> Iterator[Case]:
@@ -78,9 +85,8 @@ class Classes:
 
     def _cases(self, path: str, first: str, second: str, own: Field) -> Iterator[Case]:
         for family in (4, 6):
-            whole = everything(family)
             for low, _ in self._own(path, first, second, own, family):
-                for state, flags in self._kinds:
+                for state, flags, traffic in self._kinds:
                     yield (
                         PacketClass(
                             path=path,
@@ -92,17 +98,15 @@ class Classes:
                             state=state,
                             flags=flags,
                         ),
-                        whole,
+                        everything(family, traffic),
                     )
 
     def _pair(self, first: str, second: str) -> Iterator[Case]:
         endpoints = self._intent.admission.endpoints
         for family in (4, 6):
-            targets: Region = region_of(
-                (each, each, ANYTHING) for each in addresses_of(endpoints[second].endpoint, family)
-            )
+            targets = addresses_of(endpoints[second].endpoint, family)
             for source in addresses_of(endpoints[first].endpoint, family) if targets else ():
-                for state, flags in self._kinds:
+                for state, flags, traffic in self._kinds:
                     case = PacketClass(
                         path="forward",
                         family=family,
@@ -113,7 +117,7 @@ class Classes:
                         state=state,
                         flags=flags,
                     )
-                    yield case, targets
+                    yield case, region_of((each, each, traffic) for each in targets)
 
     def _own(
         self, path: str, first: str, second: str, own: Field, family: int
@@ -208,8 +212,9 @@ def _targets(rule: Rule, table: Table, interfaces: dict[Field, str]) -> Iterator
                 yield verdict.target
 
 
-def _kinds(table: Table) -> Iterable[tuple[int, int]]:
-    """One state with one set of flags for each kind that the rules, or the intent, tell apart."""
+def _kinds(table: Table) -> Iterator[tuple[int, int, Intervals]]:
+    """One state with one set of flags for each kind that the rules, or the intent, tell apart, and
+    the traffic to look at: other flags are of account for TCP only."""
     matches = [
         match
         for chain in table.chains.values()
@@ -221,7 +226,8 @@ def _kinds(table: Table) -> Iterable[tuple[int, int]]:
     flags = _distinct(
         (SYN, *range(256)), [each for each in matches if each.field is Field.FLAGS], opens
     )
-    return product(sorted(states, key=lambda each: each != NEW), flags)
+    for state, each in product(sorted(states, key=lambda each: each != NEW), flags):
+        yield state, each, ANYTHING if each == SYN else TCP_TRAFFIC
 
 
 def _judged(state: int) -> bool:

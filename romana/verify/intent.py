@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 
 from romana.objects import Network
 from romana.policy.admission import Admission, Endpoint, EndpointPrograms, Program
-from romana.policy.intervals import Intervals, subtract, union
+from romana.policy.intervals import Intervals, contains, subtract, union
 from romana.policy.space import (
     ANYTHING,
     EMPTY,
@@ -73,6 +73,17 @@ class Intent:
         self.prefix = prefix
         self._masquerading = masquerading
         self._regions: dict[tuple[str, int], Region] = {}
+        given = masquerading or Masquerading()
+        self._pods = {family: _spans(given.pods, family) for family in LAST_ADDRESS}
+        self._beyond = {
+            family: tuple(
+                (low, high, ANYTHING)
+                for low, high in subtract(
+                    ((0, last),), _spans((*given.pods, *given.direct), family)
+                )
+            )
+            for family, last in LAST_ADDRESS.items()
+        }
 
     def accepted(self, case: PacketClass) -> Region:
         """The packets of a class that are to pass."""
@@ -97,12 +108,8 @@ class Intent:
         where that is not looked at."""
         if self._masquerading is None or case.path != "forward" or case.own is not Field.SOURCE:
             return None
-        given = self._masquerading
-        if not given.enabled or not _holds(given.pods, case.family, case.address):
-            return EMPTY
-        spared = _spans((*given.pods, *given.direct), case.family)
-        rest = subtract(((0, LAST_ADDRESS[case.family]),), spared)
-        return tuple((low, high, ANYTHING) for low, high in rest)
+        inside = contains(self._pods[case.family], case.address)
+        return self._beyond[case.family] if self._masquerading.enabled and inside else EMPTY
 
     def endpoint(self, interface: str, family: int, address: int) -> EndpointPrograms | None:
         """The endpoint that an interface and an address are of."""
@@ -125,6 +132,8 @@ class Intent:
 
     def _from_pod(self, case: PacketClass) -> Region:
         """What a pod may send: with its own address only."""
+        if case.from_interface not in self.admission.endpoints:
+            return EMPTY
         if case.own is not Field.SOURCE:
             raise ValueError("packets from a pod are looked at by their source")
         programs = self.endpoint(case.from_interface, case.family, case.address)
@@ -196,7 +205,3 @@ def _spans(networks: tuple[Network, ...], family: int) -> Intervals:
         for each in networks
         if each.version == family
     )
-
-
-def _holds(networks: tuple[Network, ...], family: int, address: int) -> bool:
-    return any(low <= address <= high for low, high in _spans(networks, family))

@@ -7,7 +7,8 @@ https://manpages.debian.org/libnftables-json(5)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
 import msgspec
@@ -106,7 +107,7 @@ def _rules(body: Values) -> Iterator[Rule]:
             elif word not in _WITHOUT_EFFECT:
                 yield Rule(matches=tuple(matches), verdict=_verdict(statement, limited=limited))
             limited |= word == "limit"
-    except (UnknownForm, KeyError, TypeError, ValueError) as error:
+    except (UnknownForm, KeyError, OSError, TypeError, ValueError) as error:
         text = msgspec.json.encode(body["expr"]).decode()
         raise UnknownForm(f"rule in chain {body['chain']}: {text}") from error
 
@@ -222,7 +223,8 @@ def _interval(value: Any) -> Interval:
     if isinstance(value, int):
         return value, value
     if isinstance(value, str):
-        number = int(ip_address(value))
+        family = AF_INET6 if ":" in value else AF_INET
+        number = int.from_bytes(inet_pton(family, value), "big")
         return number, number
     if "prefix" in value:
         network = ip_network(f"{value['prefix']['addr']}/{value['prefix']['len']}")
@@ -241,7 +243,7 @@ def _elements(body: Values) -> Iterator[Element]:
         try:
             key, verdict = (item[0], _verdict(item[1])) if verdicts else (item, None)
             yield Element(values=tuple(_values(key, types)), verdict=verdict)
-        except (UnknownForm, KeyError, TypeError, ValueError) as error:
+        except (UnknownForm, KeyError, OSError, TypeError, ValueError) as error:
             text = msgspec.json.encode(item).decode()
             raise UnknownForm(f"element of set {body['name']}: {text}") from error
 

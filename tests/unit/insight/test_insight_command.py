@@ -114,9 +114,7 @@ def test_the_matrix_names_who_reaches_whom(directory):
 def test_a_namespace_without_pods_is_named(directory):
     done = romana(directory, "matrix", "--namespace", "shoop")
     assert done.exit_code == 1
-    assert "there are no pods with addresses in namespace shoop; there are in: away, shop" in (
-        done.output
-    )
+    assert "there are no pods with addresses in namespace shoop" in done.output
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_escapes_names(directory):
