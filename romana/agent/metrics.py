@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -84,9 +86,10 @@ class Metrics:
         )
         self.verified = Gauge(
             "romana_verified",
-            "Whether the last proof found the kernel equal to the policies",
+            "Whether the last proof found the kernel equal to the policies; NaN before the first",
             registry=registry,
         )
+        self.verified.set(math.nan)
         self.verify_differences = Gauge(
             "romana_verify_differences",
             "Classes of packets that the kernel treats otherwise than the policies say",

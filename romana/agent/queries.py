@@ -19,14 +19,13 @@ from romana.agent.store import Store
 from romana.agent.verification import Verification
 from romana.dataplane.errors import DataplaneError
 from romana.dataplane.foreign import ForeignChain, foreign_chains
-from romana.dataplane.readback import table_text
 from romana.ipam.leases import Leases
 from romana.objects import Protocol
 from romana.policy.admission import Direction, Endpoint, EndpointPrograms, Flow, Program
 from romana.policy.judge import Judge
 from romana.policy.model import RomanaPolicy
 from romana.verify.forms import UnknownForm
-from romana.verify.nft import parse_table
+from romana.verify.reading import table_of
 from romana.verify.trace import trace
 from romana.version import VERSION
 
@@ -263,11 +262,11 @@ class Queries:
     async def _traced(self, flow: Flow, endpoints: Sequence[Endpoint]) -> Values:
         """What the kernel of this host does with a connection, on the sides that are here."""
         found: Values = {"sides": [], "dropped": {}, "unknown": ""}
-        text = await table_text() if self._kernel.enforcement.interpretable else None
-        if text is None:
+        reading = await self._kernel.enforcement.reading()
+        if reading is None:
             return found
         try:
-            table = await asyncio.to_thread(parse_table, text)
+            table = await asyncio.to_thread(table_of, reading)
             for direction, own in (
                 (Direction.EGRESS, flow.source),
                 (Direction.INGRESS, flow.destination),

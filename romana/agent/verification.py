@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from itertools import islice
 from typing import Any
 
 from romana.agent.errors import TRY_LATER, RequestError
@@ -34,8 +33,8 @@ LIMIT_S = 60.0
 """Of processor time for one proof; a table that takes longer is not proven."""
 SAMPLE_S = 2.0
 """Of processor time for questions to the reference evaluator."""
-SLICE = 64
-"""Classes that are looked at without a pause."""
+SLICE_S = 0.05
+"""Of processor time, without a pause."""
 ATTEMPTS = 20
 SHOWN = 20
 """Differences that are told one by one."""
@@ -309,5 +308,8 @@ async def _paced(work: Iterator[None], share: float, worker: Worker, limit_s: fl
 def _slice(work: Iterator[None]) -> tuple[bool, float]:
     """Some steps; whether there are no more, and the processor time they took."""
     began = time.thread_time()
-    count = sum(1 for _ in islice(work, SLICE))
-    return count < SLICE, time.thread_time() - began
+    for _ in work:
+        seconds = time.thread_time() - began
+        if seconds > SLICE_S:
+            return False, seconds
+    return True, time.thread_time() - began

@@ -134,11 +134,6 @@ class Enforcement:
         return written
 
     @property
-    def interpretable(self) -> bool:
-        """Whether the rules in force are a table that a connection can be traced in."""
-        return self._chosen is not None and isinstance(self._chosen.backend, Backend)
-
-    @property
     def drifted(self) -> Reading | None:
         """What the kernel held when drift was last found; None where nothing of ours was left."""
         backend = self._chosen.backend if self._chosen else None
