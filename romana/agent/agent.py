@@ -282,10 +282,10 @@ class Agent:
             log.debug("no counters", extra={"reason": str(error)})
 
     def _unhealthy(self) -> str:
-        since = self._reconciler.failing_since
+        since = self._reconciler.troubled_since
         if since is None or time.monotonic() - since < SICK_AFTER_S:
             return ""
-        return f"policies cannot be enforced: {self._reconciler.failure}\n"
+        return f"policies cannot be enforced: {self._reconciler.trouble}\n"
 
     def _unready(self) -> str:
         try:

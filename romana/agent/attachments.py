@@ -181,9 +181,9 @@ class Attachments:
             missing = ", ".join(self._store.missing)
             why = "; ".join(str(problem) for problem in self._store.problems)
             raise RequestError(TRY_LATER, f"the agent has not read every {missing} yet", why)
-        if self._reconciler.failure:
+        if self._reconciler.trouble:
             raise RequestError(
-                TRY_LATER, f"policies cannot be enforced: {self._reconciler.failure}"
+                TRY_LATER, f"policies cannot be enforced: {self._reconciler.trouble}"
             )
 
     async def _remove(self, lease: Lease) -> None:

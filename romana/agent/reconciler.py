@@ -23,6 +23,8 @@ from romana.policy.live import LiveCompiler
 from romana.sources.kubernetes import Backoff
 
 ENFORCE_LIMIT_S = 30
+LONG_S = 8
+"""A change that takes longer is told as trouble: a tool of the kernel's may hang."""
 REST_S = 0.05
 CHECK_S = 60
 """How often, at most, an audit compiles everything anew, to compare with what came of changes."""
@@ -57,11 +59,26 @@ class Reconciler:
         self.rounds = 0
         self.failure = ""
         self.failing_since: float | None = None
+        self._began: float | None = None
         self.enforced_once = False
         self.snapshot = Snapshot()
         self.admission = Admission()
         self.revision = ""
         self._done = asyncio.Event()
+
+    @property
+    def trouble(self) -> str:
+        """Why what is wanted is not in force: the last failure, or a change that takes too long;
+        empty where all is well."""
+        since = self._began
+        if self.failure or since is None or time.monotonic() - since < LONG_S:
+            return self.failure
+        return f"a change of the kernel has been under way for {time.monotonic() - since:.0f} s"
+
+    @property
+    def troubled_since(self) -> float | None:
+        """Since when there is trouble (monotonic seconds); None where there is none."""
+        return (self.failing_since or self._began) if self.trouble else None
 
     async def run(self) -> None:
         """Reconcile until cancelled. Nothing is written before every kind of object has been
@@ -137,7 +154,7 @@ class Reconciler:
         waiting, self._waiting = self._waiting, []
         self._urgent.clear()
         audit, self._audit = self._audit, False
-        began = time.monotonic()
+        began = self._began = time.monotonic()
         self.rounds += 1
         self._idle.clear()
         try:
@@ -146,6 +163,7 @@ class Reconciler:
             self._failed(error, waiting)
             return False
         finally:
+            self._began = None
             self._idle.set()
         ended = time.monotonic()
         self._metrics.rounds.observe(ended - began)

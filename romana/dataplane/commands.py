@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from typing import IO
@@ -39,7 +40,12 @@ async def run(
     with _readable(text) as given:
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=given, stdout=PIPE, stderr=PIPE, env={**os.environ, "LC_ALL": "C"}
+                *command,
+                stdin=given,
+                stdout=PIPE,
+                stderr=PIPE,
+                env={**os.environ, "LC_ALL": "C"},
+                start_new_session=True,
             )
         except OSError as error:
             reason = f"cannot be started ({error.strerror})"
@@ -52,7 +58,8 @@ async def run(
         raise Timeout(command, None, "", f"took more than {timeout_s:g} s") from None
     finally:
         if process.returncode is None:
-            process.kill()
+            # With its children: one that lives on holds the pipes, which are waited for.
+            os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode:
         said = errors.decode(errors="replace")
