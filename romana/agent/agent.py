@@ -170,7 +170,7 @@ class Agent:
                     await self._blocks.claim(version, own)
         except RequestError as error:
             log.warning("no address block yet", extra={"reason": f"{error}; {error.details}"})
-        await self._reconciler.enforced()
+        await self._reconciler.begun()
         notify("STATUS=policies in force")
         log.info(
             "policies in force", extra={"endpoints": len(self._reconciler.admission.endpoints)}

@@ -110,6 +110,11 @@ class Reconciler:
         except asyncio.TimeoutError:
             raise NotEnforced(f"policies are not in force after {ENFORCE_LIMIT_S} s") from None
 
+    async def begun(self) -> None:
+        """Wait until what is wanted has been in the kernel once, however often it fails before."""
+        while not self.enforced_once:
+            await self._done.wait()
+
     async def reached(self, revision: str) -> None:
         """Wait until a revision of the source is in the kernel.
 
