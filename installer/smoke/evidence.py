@@ -66,7 +66,7 @@ async def gather(
         "target": _pod(stage, probe.target),
         "hosts": dict(zip(sites, asked, strict=True)),
     }
-    return yaml.safe_dump(document, sort_keys=False, width=140)
+    return yaml.safe_dump(document, sort_keys=False, width=400)
 
 
 def script(stage: Stage, probe: Probe, far: str) -> str:
@@ -97,7 +97,7 @@ async def _ask(host: HostShell | None, text: str) -> list[str]:
         printed = await asyncio.to_thread(host.run, text, timeout_s=_TIMEOUT_S)
     except InstallerError as error:
         return [error.message]
-    return printed.stdout.splitlines()
+    return [line.rstrip() for line in printed.stdout.splitlines()]  # tables are padded
 
 
 def _address(stage: Stage, pod: Player) -> str:
