@@ -11,6 +11,7 @@ each difference that is found here.
 
 - `forms.py`: a table as rules that can be interpreted, however the kernel writes them.
 - `nft.py`: reads nft's JSON into that form; what it does not understand it names.
+- `packets.py`: a class of packets; `sets.py`: what of it a set holds.
 - `interpret.py`: what becomes of all packets of one class.
 - `classes.py`: into which classes all packets fall.
 - `intent.py`: what should become of them.

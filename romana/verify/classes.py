@@ -37,7 +37,8 @@ from romana.verify.intent import (
     addresses_of,
     opens,
 )
-from romana.verify.interpret import PATHS, PacketClass, name_matches
+from romana.verify.interpret import name_matches
+from romana.verify.packets import PATHS, PacketClass
 
 ELSEWHERE = "eth0"
 """Stands for every interface that neither is a pod's nor is named in the table."""

@@ -23,7 +23,7 @@ from romana.policy.space import (
     traffic,
 )
 from romana.verify.forms import Field
-from romana.verify.interpret import PacketClass
+from romana.verify.packets import PacketClass
 
 INVALID, ESTABLISHED, RELATED, NEW, UNTRACKED = 1, 2, 4, 8, 64
 """Conntrack's states."""

@@ -7,7 +7,7 @@ the packets that come to it those that it matches, and leaves the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from romana.policy.intervals import contains
@@ -16,21 +16,16 @@ from romana.policy.space import (
     EMPTY,
     LAST_ADDRESS,
     LAST_PORT,
-    Part,
     Region,
-    at,
     everything,
     join,
     meet,
     minus,
-    region_of,
-    traffic,
 )
 from romana.verify.forms import (
     INTERFACES,
     Chain,
     Decision,
-    Element,
     Field,
     Lookup,
     Match,
@@ -41,50 +36,11 @@ from romana.verify.forms import (
     UnknownForm,
     Verdict,
 )
+from romana.verify.packets import PATHS, PacketClass
+from romana.verify.sets import Sets
 
 MAX_DEPTH = 16
 """Of jumps, as in the kernel."""
-
-PATHS: Mapping[str, tuple[str, ...]] = {
-    "forward": ("prerouting", "forward", "postrouting"),
-    "input": ("prerouting", "input"),
-    "output": ("output", "postrouting"),
-}
-"""The hooks that a packet passes, by what is done with it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PacketClass:
-    """Packets that differ in nothing but their peer and their traffic.
-
-    Args:
-        path: key of PATHS.
-        family: 4 or 6.
-        from_interface: name; empty where a packet has none.
-        to_interface: name; empty where a packet has none.
-        own: the field that is fixed: SOURCE or DESTINATION; the peer's address is the other.
-        address: the value of that field.
-        state: as conntrack numbers it.
-        flags: of TCP.
-    """
-
-    path: str
-    family: int
-    from_interface: str = ""
-    to_interface: str = ""
-    own: Field
-    address: int
-    state: int
-    flags: int
-
-    @property
-    def peer(self) -> Field:
-        """The address that is not fixed."""
-        return Field.DESTINATION if self.own is Field.SOURCE else Field.SOURCE
-
-    def interface(self, field: Field) -> str:
-        """The name of the interface that a field asks for."""
-        return self.from_interface if field is Field.FROM_INTERFACE else self.to_interface
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +64,7 @@ class Fate:
 
 
 class Interpreter:
-    """Follows the rules of one table; remembers what its sets are.
+    """Follows the rules of one table; remembers what came of it.
 
     Args:
         table: as it was read back.
@@ -116,8 +72,9 @@ class Interpreter:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._regions: dict[tuple[object, ...], Region] = {}
-        self._maps: dict[tuple[object, ...], tuple[tuple[Verdict, Region], ...]] = {}
+        self._sets = Sets(table)
+        self._fates: dict[tuple[object, ...], Fate] = {}
+        self._peers_only: dict[tuple[str, Field], bool] = {}
         self._hooked: dict[str, tuple[Chain, ...]] = {}
 
     def fate(self, case: PacketClass, packets: Region) -> Fate:
@@ -174,7 +131,39 @@ class Interpreter:
             return Fate(dropped=packets)
         if decision is Decision.RETURN:
             return Fate(rest=packets)
-        return self._chain(self._table.chains[verdict.target], case, packets, depth + 1)
+        return self._called(verdict.target, case, packets, depth + 1)
+
+    def _called(self, name: str, case: PacketClass, packets: Region, depth: int) -> Fate:
+        """The fate of packets that come to a chain. Many endpoints share a program: what becomes of
+        everything there is worked out once."""
+        chain = self._table.chains[name]
+        if len(packets) > 1 or not self._only_of_peers(name, case):
+            return self._chain(chain, case, packets, depth)
+        key = (name, case.path, case.family, case.own, case.state, case.flags, packets)
+        known = self._fates.get(key)
+        if known is None:
+            known = self._chain(chain, case, packets, depth)
+            if packets[0][1] == LAST_ADDRESS[case.family]:  # a pod's alone would not come again
+                self._fates[key] = known
+        return known
+
+    def _only_of_peers(self, name: str, case: PacketClass) -> bool:
+        """Whether the rules of a chain, and of those that it leads to, ask nothing of interfaces
+        and of the own address."""
+        known = self._peers_only.get((name, case.own))
+        if known is None:
+            self._peers_only[name, case.own] = False  # while it is not known: for a circle
+            known = self._peers_only[name, case.own] = all(
+                rule.lookup is None
+                and not any(_asks({*INTERFACES, case.own}, match) for match in rule.matches)
+                and (
+                    rule.verdict is None
+                    or not rule.verdict.target
+                    or self._only_of_peers(rule.verdict.target, case)
+                )
+                for rule in self._table.chains[name].rules
+            )
+        return known
 
     def _decided(
         self, rule: Rule, case: PacketClass, packets: Region
@@ -189,7 +178,7 @@ class Interpreter:
         if rule.verdict is not None:
             yield rule.verdict, packets
         elif rule.lookup is not None:
-            for verdict, region in self._verdicts(rule.lookup, case):
+            for verdict, region in self._sets.verdicts(rule.lookup, case):
                 matched = meet(packets, region)
                 if matched:
                     yield verdict, matched
@@ -200,7 +189,7 @@ class Interpreter:
         if match.family and match.family != case.family:
             return EMPTY
         if isinstance(match, Lookup):
-            region = self._set(match, case)
+            region = self._sets.region(match, case)
             return minus(packets, region) if match.negated else meet(packets, region)
         return self._numbered(match, case, packets)
 
@@ -231,83 +220,13 @@ class Interpreter:
             values = tuple((low << 16, high << 16 | LAST_PORT) for low, high in values)
         return everything(case.family, values)
 
-    def _set(self, lookup: Lookup, case: PacketClass) -> Region:
-        """All packets of a class that a set holds."""
-        fields = lookup.fields
-        if case.own in fields and not {*INTERFACES, case.peer} & set(fields):
-            # A large set, asked for one of its addresses after the other.
-            every = self._elements(lookup, case, dict.fromkeys(fields), case.own)
-            return everything(case.family, at(every, case.address))
-        fixed = {each: case.interface(each) for each in INTERFACES if each in fields}
-        own = {case.own: case.address} if case.own in fields else {}
-        return self._elements(lookup, case, {**fixed, **own}, case.peer)
 
-    def _elements(
-        self, lookup: Lookup, case: PacketClass, fixed: Mapping[Field, object], free: Field
-    ) -> Region:
-        key = (lookup.name, lookup.fields, case.family, free, *fixed.items())
-        known = self._regions.get(key)
-        if known is None:
-            known = self._regions[key] = region_of(
-                part
-                for each in self._table.elements[lookup.name]
-                if (part := part_of(each, lookup.fields, fixed, free, case.family)) is not None
-            )
-        return known
-
-    def _verdicts(self, lookup: Lookup, case: PacketClass) -> tuple[tuple[Verdict, Region], ...]:
-        """What a map says of the packets of a class."""
-        if lookup.family and lookup.family != case.family:
-            return ()
-        fixed: dict[Field, object] = {
-            **{each: case.interface(each) for each in INTERFACES if each in lookup.fields},
-            case.own: case.address,
-        }
-        key = (lookup.name, lookup.fields, case.family, *fixed.items())
-        known = self._maps.get(key)
-        if known is None:
-            known = self._maps[key] = tuple(
-                (each.verdict, (part,))
-                for each in self._table.elements[lookup.name]
-                if (part := part_of(each, lookup.fields, fixed, case.peer, case.family)) is not None
-                and each.verdict is not None
-            )
-        return known
+def _asks(fields: set[Field], match: Match) -> bool:
+    asked = match.fields if isinstance(match, Lookup) else (match.field,)
+    return not fields.isdisjoint(asked)
 
 
 def name_matches(match: NameMatch, name: str) -> bool:
     """Whether an interface's name is meant."""
     same = name.startswith(match.name) if match.wildcard else name == match.name
     return same is not match.negated
-
-
-def part_of(
-    element: Element,
-    fields: tuple[Field, ...],
-    fixed: Mapping[Field, object],
-    free: Field,
-    family: int,
-) -> Part | None:
-    """The packets of one element; None where there are none among those that are asked for."""
-    low, high = 0, LAST_ADDRESS[family]
-    protocols, ports = (0, 255), (0, LAST_PORT)
-    for each, value in zip(fields, element.values, strict=True):
-        if isinstance(value, str):
-            if fixed.get(each, value) != value:
-                return None
-        elif each is free:
-            low, high = value
-        elif each is Field.PROTOCOL:
-            protocols = value
-        elif each is Field.PORT:
-            ports = value
-        elif not value[0] <= _number(fixed, each) <= value[1]:
-            return None
-    return low, high, traffic(protocols, ports)
-
-
-def _number(fixed: Mapping[Field, object], field: Field) -> int:
-    number = fixed.get(field)
-    if not isinstance(number, int):
-        raise UnknownForm(f"a lookup of {field.value}")
-    return number

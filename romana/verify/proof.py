@@ -14,7 +14,8 @@ from romana.policy.space import Region, meet, minus
 from romana.verify.classes import Classes
 from romana.verify.forms import Field, Table, UnknownForm
 from romana.verify.intent import INVALID, NEW, Intent, opens
-from romana.verify.interpret import Interpreter, PacketClass
+from romana.verify.interpret import Interpreter
+from romana.verify.packets import PacketClass
 
 PROTOCOLS = {6: "TCP", 17: "UDP", 132: "SCTP", 1: "ICMP", 58: "ICMPv6"}
 PORTS = (6, 17, 132)

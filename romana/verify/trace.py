@@ -12,7 +12,9 @@ from romana.policy.space import Region
 from romana.verify.classes import ELSEWHERE
 from romana.verify.forms import Element, Field, Lookup, Rule, Table
 from romana.verify.intent import NEW, SYN
-from romana.verify.interpret import Interpreter, PacketClass, part_of
+from romana.verify.interpret import Interpreter
+from romana.verify.packets import PacketClass
+from romana.verify.sets import part_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
