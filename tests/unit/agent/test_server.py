@@ -87,6 +87,7 @@ STATUS = {
     "grants": 4,
     "blocks": ["10.0.0.0/25"],
     "free_addresses": {"IPv4": 12},
+    "backend": "nftables",
     "repairs": {"policy": 0, "route": 0, "last": "", "traffic": []},
     "verified": None,
     "policies_refused": ["RomanaPolicy p: spec.ingress[0].peers: names nobody"],
