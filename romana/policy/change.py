@@ -8,8 +8,9 @@ from typing import Any
 
 from romana.objects import Snapshot
 from romana.policy.admission import Endpoint
+from romana.policy.connectivity import Directions, Group
 from romana.policy.intervals import Intervals
-from romana.policy.reach import Directions, Group, World
+from romana.policy.reach import World
 from romana.policy.space import Region, minus, without
 from romana.policy.words import region_text, traffic_text
 
@@ -104,11 +105,10 @@ def change(old: Snapshot, new: Snapshot, endpoints: Iterable[Endpoint] = ()) -> 
 
 
 def _pairs(before: World, after: World, groups: tuple[Group, ...]) -> Iterator[PairChange]:
-    judged = [before.judges(each, after) for each in groups]
+    others = {i for i, each in enumerate(groups) if not before.judges(each, after)}
+    everyone = range(len(groups))
     for i, source in enumerate(groups):
-        for j, destination in enumerate(groups):
-            if judged[i] and judged[j]:
-                continue
+        for destination in (groups[j] for j in (everyone if i in others else sorted(others))):
             first, second = source.pods[0], destination.pods[-1]
             if first != second:
                 was, would = before.pair(first, second), after.pair(first, second)
@@ -119,7 +119,7 @@ def _pairs(before: World, after: World, groups: tuple[Group, ...]) -> Iterator[P
 
 
 def _outside(before: World, after: World, groups: tuple[Group, ...]) -> Iterator[OutsideChange]:
-    for group in groups:
+    for group in (each for each in groups if not before.judges(each, after)):
         for incoming in (True, False):
             was, would = before.outside(group, incoming), after.outside(group, incoming)
             if was != would:

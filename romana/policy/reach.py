@@ -11,12 +11,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from romana.objects import Address, Key, Pod, Snapshot
 from romana.policy.admission import ANY_PROTOCOL, Admission, Endpoint, Program
 from romana.policy.compile import compile_admission
+from romana.policy.connectivity import Directions, Group, Reach
 from romana.policy.intervals import Intervals, union
 from romana.policy.pods import Host, host_of
 from romana.policy.space import (
@@ -33,85 +32,9 @@ from romana.policy.space import (
     region_of,
     traffic,
 )
-from romana.policy.words import region_text, traffic_text
 from romana.policy.workloads import workload
 
 FAMILIES = (4, 6)
-Directions = Mapping[int, Region]
-"""Addresses with their traffic, by family."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Pods that no policy tells apart.
-
-    Args:
-        workload: namespace and name.
-        pods: their keys, in order.
-        whole: whether these are all pods of the workload.
-    """
-
-    workload: Key
-    pods: tuple[Key, ...]
-    whole: bool = True
-
-    @property
-    def name(self) -> str:
-        """In words: the workload, or as much of it as it is."""
-        if self.whole:
-            return "/".join(self.workload)
-        more = f" and {len(self.pods) - 1} more" if len(self.pods) > 1 else ""
-        return "/".join(self.pods[0]) + more
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """The answer.
-
-    Args:
-        groups: all of them, in order.
-        between: traffic from one group to another, by their indexes; where there is none, nothing.
-        arriving: by index, what a group admits from outside the pods.
-        leaving: by index, what a group may send to what is outside the pods.
-        isolated: by index, whether policies isolate ingress and egress.
-    """
-
-    groups: tuple[Group, ...] = ()
-    between: Mapping[tuple[int, int], Intervals] = field(default_factory=dict)
-    arriving: tuple[Directions, ...] = ()
-    leaving: tuple[Directions, ...] = ()
-    isolated: tuple[tuple[bool, bool], ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values only. `between` holds [source, destination, traffic] by index; of `all`
-        traffic too. `arriving` and `leaving` hold [addresses, traffic] for each group."""
-        return {
-            "groups": [
-                {
-                    "name": each.name,
-                    "namespace": each.workload[0],
-                    "workload": each.workload[1],
-                    "pods": ["/".join(pod) for pod in each.pods],
-                    "isolated_ingress": isolated[0],
-                    "isolated_egress": isolated[1],
-                    "arriving": _texts(arriving),
-                    "leaving": _texts(leaving),
-                }
-                for each, isolated, arriving, leaving in zip(
-                    self.groups, self.isolated, self.arriving, self.leaving, strict=True
-                )
-            ],
-            "between": [
-                [source, destination, traffic_text(found)]
-                for (source, destination), found in self.between.items()
-            ],
-        }
-
-
-def _texts(directions: Directions) -> list[list[str]]:
-    return [
-        list(each) for family, region in directions.items() for each in region_text(region, family)
-    ]
 
 
 def reach(
@@ -165,6 +88,11 @@ class World:
             )
             for family in FAMILIES
         }
+        self._runs = {
+            family: union((number, number) for number, _ in hosts)
+            for family, hosts in self._hosts.items()
+        }
+        self._outer: dict[tuple[str | None, int], Region] = {}
         self._as_peer = self._peers()
         self._alike: dict[tuple[str | None, ...], bool] = {}
 
@@ -252,24 +180,25 @@ class World:
         name = ingress if incoming else egress
         families = {each.version for each in self._addresses[group.pods[0]]}
         return {
-            family: self._without_pods(
-                everything(family) if name is None else self._regions[name, family], family
-            )
-            for family in FAMILIES
-            if family in families
+            family: self._without_pods(name, family) for family in FAMILIES if family in families
         }
 
-    def _without_pods(self, region: Region, family: int) -> Region:
-        """What a region says of addresses that are no pod's. Pods' own, which do not matter then,
-        are as those around them: so they do not cut what is one."""
-        runs = union((number, number) for number, _ in self._hosts[family])
+    def _without_pods(self, name: str | None, family: int) -> Region:
+        """What a program admits of addresses that are no pod's. Pods' own, which do not matter
+        then, are as those around them: so they do not cut what is one."""
+        known = self._outer.get((name, family))
+        if known is not None:
+            return known
+        region = everything(family) if name is None else self._regions[name, family]
         around = []
+        runs = self._runs[family]
         for low, high in runs:
             before, after = at(region, low - 1), at(region, high + 1)
             if before == after:
                 around.append((low, high, before))
         outer = minus(region, tuple((low, high, ANYTHING) for low, high in runs))
-        return join(outer, region_of(around))
+        known = self._outer[name, family] = join(outer, region_of(around))
+        return known
 
     def _isolated(self, group: Group) -> tuple[bool, bool]:
         ingress, egress = self._programs(group.pods[0])
