@@ -164,6 +164,8 @@ def _print_matrix(answer: Values) -> None:
         arriving[destination][traffic].append(source)
     rows: list[tuple[str, str, str]] = []
     for index, group in enumerate(groups):
+        if not group["looked_at"]:
+            continue
         own = len(group["pods"]) > 1
         everyone = len(groups) if own else len(groups) - 1
         lines = [

@@ -34,7 +34,7 @@ def page(answer: Values, namespace: str = "", now: datetime | None = None) -> st
         '</title><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style></head><body>\n"
         f"<header><h1>Who reaches whom</h1><p>{escape(where)} &middot; {_count(groups)} &middot; "
-        f"{when}</p></header>\n{_legend()}\n"
+        f"{when}</p></header>\n{_legend(groups)}\n"
         f'<div class="frame"><table class="matrix">{_head(groups)}'
         f"<tbody>{''.join(_rows(groups, between))}</tbody></table></div>\n"
         f'<h2>In words</h2>\n<div class="cards">{"".join(_cards(groups, between))}</div>\n'
@@ -43,6 +43,7 @@ def page(answer: Values, namespace: str = "", now: datetime | None = None) -> st
 
 
 def _count(groups: Sequence[Values]) -> str:
+    groups = [each for each in groups if each["looked_at"]]
     pods = sum(len(each["pods"]) for each in groups)
     open_ = sum(not each["isolated_ingress"] for each in groups)
     return (
@@ -51,15 +52,20 @@ def _count(groups: Sequence[Values]) -> str:
     )
 
 
-def _legend() -> str:
+def _legend(groups: Sequence[Values]) -> str:
     kinds = (
         ("all", "everything"),
         ("some", "these ports only"),
         ("part", "from or to some addresses only"),
         ("none", "nothing"),
         ("self", "itself"),
+        ("beyond", "not looked at"),
     )
-    items = "".join(f'<li><i class="{name}"></i>{text}</li>' for name, text in kinds)
+    beyond = any(not each["looked_at"] for each in groups)
+    shown = {name for name, _ in kinds if beyond or name != "beyond"}
+    items = "".join(
+        f'<li><i class="{name}"></i>{text}</li>' for name, text in kinds if name in shown
+    )
     return f'<ul class="legend">{items}<li class="hint">rows: from; columns: to</li></ul>'
 
 
@@ -85,14 +91,14 @@ def _rows(groups: Sequence[Values], between: Mapping[tuple[int, int], str]) -> I
     for i, source in enumerate(groups):
         cells = "".join(
             _cell(
-                "self" if i == j and len(source["pods"]) == 1 else "",
+                _settled(source, destination),
                 between.get((i, j), ""),
                 f"{source['name']} to {destination['name']}",
                 _edge(groups, j),
             )
             for j, destination in enumerate(groups)
         )
-        last = _outside(source["leaving"], f"{source['name']} to what is outside")
+        last = _outside(source, source["leaving"], f"{source['name']} to what is outside")
         label = f"<small>{escape(source['namespace'])}/</small>{escape(source['workload'])}"
         first = ' class="first"' if _edge(groups, i) else ""
         yield (
@@ -100,22 +106,29 @@ def _rows(groups: Sequence[Values], between: Mapping[tuple[int, int], str]) -> I
             f"{cells}{last}</tr>"
         )
     cells = "".join(
-        _outside(each["arriving"], f"what is outside to {each['name']}", _edge(groups, index))
+        _outside(each, each["arriving"], f"what is outside to {each['name']}", _edge(groups, index))
         for index, each in enumerate(groups)
     )
     yield f'<tr class="first"><th class="row">{OUTSIDE}</th>{cells}<td class="self edge"></td></tr>'
 
 
+def _settled(source: Values, destination: Values) -> str:
+    """The kind of a cell that no traffic decides; empty for others."""
+    if not source["looked_at"] and not destination["looked_at"]:
+        return "beyond"
+    return "self" if source is destination and len(source["pods"]) == 1 else ""
+
+
 def _cell(kind: str, traffic: str, title: str, edge: str) -> str:
     kind = kind or ("all" if traffic == "all" else "some" if traffic else "none")
-    text = "" if kind in ("self", "none") else _short(traffic)
-    said = f"{title}: {traffic or 'nothing'}"
+    text = "" if kind in ("beyond", "self", "none") else _short(traffic)
+    said = f"{title}: {'not looked at' if kind == 'beyond' else traffic or 'nothing'}"
     return f'<td class="{kind}{edge}" title="{escape(said)}">{text}</td>'
 
 
-def _outside(texts: Sequence[Sequence[str]], title: str, edge: str = " edge") -> str:
-    if not texts:
-        return _cell("", "", title, edge)
+def _outside(group: Values, texts: Sequence[Sequence[str]], title: str, edge: str = " edge") -> str:
+    if not texts or not group["looked_at"]:
+        return _cell("" if group["looked_at"] else "beyond", "", title, edge)
     whole = all(where.endswith(")") for where, _ in texts)
     kinds = {traffic for _, traffic in texts}
     said = escape(f"{title}: " + "; ".join(f"{where} {traffic}" for where, traffic in texts))
@@ -134,6 +147,8 @@ def _short(traffic: str) -> str:
 def _cards(groups: Sequence[Values], between: Mapping[tuple[int, int], str]) -> Iterator[str]:
     """Each workload with all that reaches it and that it reaches."""
     for index, each in enumerate(groups):
+        if not each["looked_at"]:
+            continue
         incoming = [(i, traffic) for (i, j), traffic in between.items() if j == index]
         outgoing = [(j, traffic) for (i, j), traffic in between.items() if i == index]
         pods = ", ".join(pod.partition("/")[2] for pod in each["pods"][:6])

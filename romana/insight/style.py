@@ -46,6 +46,7 @@ tbody tr:last-child td{border-bottom:0}td.all{font-size:11px;font-weight:600}
 .all{background:var(--all);color:#fff}.some{background:var(--some);color:var(--some-ink)}
 .part{background:var(--part);color:var(--part-ink)}.none{background:var(--none)}
 .self{background:repeating-linear-gradient(135deg,var(--band) 0 4px,var(--line) 4px 5px)}
+.beyond{background:var(--line);opacity:.55}
 td.none::after{content:"\\b7";color:var(--line)}
 .matrix td.lit{box-shadow:inset 0 0 0 99px rgb(127 127 127/.13)}
 .matrix td.lit:hover{box-shadow:inset 0 0 0 2px var(--hot)}

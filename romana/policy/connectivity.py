@@ -48,6 +48,7 @@ class Reach:
         arriving: by index, what a group admits from outside the pods.
         leaving: by index, what a group may send to what is outside the pods.
         isolated: by index, whether policies isolate ingress and egress.
+        looked_at: the groups that were asked for; what others do among themselves is not told.
     """
 
     groups: tuple[Group, ...] = ()
@@ -55,6 +56,7 @@ class Reach:
     arriving: tuple[Directions, ...] = ()
     leaving: tuple[Directions, ...] = ()
     isolated: tuple[tuple[bool, bool], ...] = ()
+    looked_at: frozenset[int] = frozenset()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values only. `between` holds [source, destination, traffic] by index; of `all`
@@ -66,13 +68,14 @@ class Reach:
                     "namespace": each.workload[0],
                     "workload": each.workload[1],
                     "pods": ["/".join(pod) for pod in each.pods],
+                    "looked_at": index in self.looked_at,
                     "isolated_ingress": isolated[0],
                     "isolated_egress": isolated[1],
                     "arriving": _texts(arriving),
                     "leaving": _texts(leaving),
                 }
-                for each, isolated, arriving, leaving in zip(
-                    self.groups, self.isolated, self.arriving, self.leaving, strict=True
+                for index, (each, isolated, arriving, leaving) in enumerate(
+                    zip(self.groups, self.isolated, self.arriving, self.leaving, strict=True)
                 )
             ],
             "between": [

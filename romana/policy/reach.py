@@ -136,6 +136,7 @@ class World:
             arriving=tuple(self.outside(each, True) for each in groups),
             leaving=tuple(self.outside(each, False) for each in groups),
             isolated=tuple(self._isolated(each) for each in groups),
+            looked_at=frozenset(place[index] for index in inside),
         )
 
     def pair(self, source: Key, destination: Key) -> Intervals:

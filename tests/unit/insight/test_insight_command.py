@@ -139,3 +139,13 @@ def test_an_explanation_needs_no_agent(directory):
     wrong = romana(directory, "explain", "--from", "away/nobody", "--to", "shop/db")
     assert wrong.exit_code == 1
     assert "there is no pod away/nobody" in wrong.output
+
+
+def test_of_one_namespace_nothing_is_said_of_others_among_themselves(directory):
+    done = romana(directory, "matrix", "--namespace", "away")
+    told = {line.split()[0] for line in done.output.splitlines()[1:] if not line[0].isspace()}
+    assert told == {"away/other"}
+    page = directory / "page.html"
+    romana(directory, "matrix", "--namespace", "away", "--html", str(page))
+    assert "shop/web to shop/db: not looked at" in page.read_text()
+    assert "shop/web to away/other: all" in page.read_text()
