@@ -3,8 +3,8 @@ at once, and compared. Pure.
 
 What is compared with what. The intent is the compiled Admission of what is in force; it is turned
 into sets of packets here, by `intent.py`, which knows nothing of how a table is made of it. The
-kernel's side is what nft prints, read by `nft.py` and interpreted by `interpret.py`, which share
-nothing with what renders and writes. So a fault of rendering, of difference and transaction, of nft
+kernel's side is what nft prints (or iptables and ipset), read by `nft.py` (`xtables.py`) and
+interpreted by `interpret.py`, which share nothing with what renders and writes. So a fault of rendering, of difference and transaction, of nft
 or of somebody's hand shows. That the Admission itself is what the objects ask for is the other half
 of the argument; there the reference evaluator is the judge: of random worlds in the tests, and of
 each difference that is found here.
