@@ -60,7 +60,8 @@ class Backend:
 
     async def apply(self, wanted: Ruleset) -> bool:
         """Make the kernel hold a table, as a difference to the one that was committed last; the
-        first time, and whenever that fails, by replacing it as a whole. Either is one transaction.
+        first time, unless it does already, and whenever that fails, by replacing it as a whole.
+        Either is one transaction.
 
         Returns:
             Whether anything had to be written.
@@ -77,8 +78,23 @@ class Backend:
                         "the table is not as it was left; replacing it",
                         extra={"reason": str(error)},
                     )
+            elif await self._holds(wanted):
+                self._committed = wanted
+                return False
             await self._replace(wanted)
             return True
+
+    async def _holds(self, wanted: Ruleset) -> bool:
+        """Whether the kernel holds a table already, as where an agent has been restarted. To
+        replace it would cost, now and then, the first packet of a connection: one that is being
+        judged by the old rules at the moment of the switch finds their maps empty."""
+        try:
+            found = await _parsed(await self._print())
+            if found is None:
+                return False
+            return not compare(wanted, await self._expected(wanted.structure()), found)
+        except RulesetError:
+            return False  # what cannot be read is replaced
 
     async def replace(self, wanted: Ruleset) -> None:
         """Make the kernel hold a table, whatever it holds now, in one transaction: the repair of
