@@ -342,14 +342,25 @@ class Stage:
         told = self.cluster.ask(name, "status")["repairs"]["policy"]
         return told > repairs and self.drift(name) == ()
 
-    def judge(self):
-        """Judge all packets since the last call: nothing may be wrong that no fault explains."""
+    def judge(self, switches=0):
+        """Judge all packets since the last call: nothing may be wrong that no fault explains.
+
+        Args:
+            switches: how often a whole table may have been replaced by another: a first packet that
+                the old rules are judging at that moment finds their maps empty, and is lost. One
+                for each is explained by that; never one of a connection that is known.
+        """
         time.sleep(0.3)  # the last packets are on their way
         packets = self.datagrams.packets(self.since)
         self.since += len(packets)
         found = tally(self.timeline, packets, self.faults)
-        shown = "\n".join(told(found.wrong[:20]))
-        assert not found.wrong, f"{len(found.wrong)} packets of {len(packets)}:\n{shown}"
+        firsts = [each for each in found.wrong if each.arrived is None and each.port == FRESH]
+        switched = firsts[:switches]
+        print(f"{found.admitted} packets had to pass, {found.denied} must not,")
+        print(f"{found.explained} explained by faults, {len(switched)} lost in {switches} switches")
+        wrong = [each for each in found.wrong if each not in switched]
+        shown = "\n".join(told(wrong[:20]))
+        assert not wrong, f"{len(wrong)} packets of {len(packets)}:\n{shown}"
         return found
 
     def close(self):
