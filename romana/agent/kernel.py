@@ -15,6 +15,7 @@ from romana.agent.metrics import Metrics
 from romana.agent.repairs import Repairs
 from romana.agent.surroundings import Surroundings, look_around
 from romana.agent.turns import Turns
+from romana.agent.wanted import WantedRoutes
 from romana.dataplane import links
 from romana.dataplane.backends import Enforcement
 from romana.dataplane.errors import DataplaneError, RouteError
@@ -26,10 +27,9 @@ from romana.dataplane.routes import (
     apply_routes,
     pod_route,
     read_routes,
-    wanted_routes,
 )
 from romana.ipam.leases import Lease
-from romana.objects import Address, AddressBlock, Key, Network, Node, Snapshot
+from romana.objects import Address, Key, Node, Snapshot
 from romana.policy.admission import Admission, Endpoint
 
 FORWARDING = {
@@ -40,16 +40,6 @@ FORWARDING = {
 log = logging.getLogger(__name__)
 
 KernelError = DataplaneError
-
-Basis = tuple[
-    Mapping[Key, Node],
-    Mapping[Key, AddressBlock],
-    Sequence[Endpoint],
-    frozenset[Network],
-    tuple[Address, ...],
-    frozenset[str],
-]
-"""What routes depend on: nodes, blocks, endpoints; segments, the node's addresses, interfaces."""
 
 
 class Kernel:
@@ -65,8 +55,7 @@ class Kernel:
         self._settings = Settings()
         self._configured: tuple[Config, Mapping[Key, Node]] | None = None
         self._routes: frozenset[Route] | None = None
-        self._basis: Basis | None = None
-        self._wanted: frozenset[Route] = frozenset()
+        self._wanted = WantedRoutes()
         self._around: Surroundings | None = None
         self._node: tuple[Address, ...] = config.node_addresses
         self._turns = Turns()
@@ -279,32 +268,10 @@ class Kernel:
         return True
 
     def _wanted_routes(self, snapshot: Snapshot, endpoints: Sequence[Endpoint]) -> frozenset[Route]:
-        """The routes as they should be now: to those pods whose interfaces are there. They are the
-        same value while nothing that they depend on has changed."""
+        """The routes as they should be now: to those pods whose interfaces are there."""
         assert self._around is not None
-        basis: Basis = (
-            snapshot.nodes,
-            snapshot.blocks,
-            endpoints,
-            self._around.segments,
-            self._node,
-            links.interfaces(),
-        )
-        if self._basis is None or not _unchanged(self._basis, basis):
-            self._basis = basis
-            self._wanted = wanted_routes(
-                snapshot,
-                self._config.name,
-                [each for each in endpoints if each.interface in basis[-1]],
-                self._around.segments,
-                self._node,
-            )
-        return self._wanted
-
-
-def _unchanged(old: Basis, new: Basis) -> bool:
-    """Whether routes depend on the same: the large ones are compared as objects."""
-    return all(map(is_, old[:3], new[:3])) and old[3:] == new[3:]
+        around, name = self._around, self._config.name
+        return self._wanted.routes(snapshot, name, endpoints, around.segments, self._node)
 
 
 def _addresses(snapshot: Snapshot, name: str) -> tuple[Address, ...]:
