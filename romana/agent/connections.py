@@ -7,13 +7,16 @@ import logging
 from collections.abc import Collection
 
 from romana.agent.metrics import Metrics
-from romana.dataplane.conntrack import cut, live
+from romana.dataplane.conntrack import Connection, cut, live
 from romana.dataplane.errors import DataplaneError
 from romana.objects import Address
 from romana.policy.admission import Admission, Flow, Program
 from romana.policy.judge import Judge
 
 RETRY_S = 1
+UDP = 17
+ANSWER_S, ANSWER_ROUNDS = 0.1, 10
+"""How long an answer may be under way, and how often one is looked for."""
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,14 @@ def _less(old: Program | None, new: Program | None) -> bool:
     if new is None or old is new:
         return False
     return old is None or not old.grants <= new.grants
+
+
+def _near_end(connection: Connection) -> tuple[Address, int]:
+    return connection.flow.source, connection.source_port
+
+
+def _far_end(connection: Connection) -> tuple[Address, int]:
+    return connection.flow.destination, connection.flow.port
 
 
 class Connections:
@@ -121,3 +132,23 @@ class Connections:
         self._metrics.cut.inc(count)
         for each in found:
             log.info("cut a connection that is no longer admitted", extra={"connection": str(each)})
+        await self._end_answers([each for each in found if each.flow.protocol == UDP])
+
+    async def _end_answers(self, ended: Collection[Connection]) -> None:
+        """End what answers have opened that were under way when their connections were cut. Here
+        such an answer is a connection the other way, while the peer's host still knows the old one:
+        if this host closes one way and that host the other, neither would ever judge it again. (TCP
+        has no such answers: what opens no connection is dropped.)
+        """
+        backs = {(*_far_end(each), *_near_end(each)) for each in ended}
+        concerned = {each.flow.source for each in ended} | {each.flow.destination for each in ended}
+        for _ in range(ANSWER_ROUNDS if ended else 0):
+            await asyncio.sleep(ANSWER_S)
+            again = [
+                each
+                for each in await live(concerned)
+                if each.flow.protocol == UDP and (*_near_end(each), *_far_end(each)) in backs
+            ]
+            if not again:
+                return
+            self._metrics.cut.inc(await cut(again))
