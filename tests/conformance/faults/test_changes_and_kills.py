@@ -39,7 +39,7 @@ def test_a_pods_first_packet_is_judged_like_its_last(stage):
                 )
                 assert any(each.source == pod.title for each in stage.datagrams.packets(since))
     stage.sound()
-    found = stage.judge()
+    stage.judge()
     print("before the runtime was answered:", early)
     assert early > 20
 
