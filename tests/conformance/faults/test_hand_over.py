@@ -53,7 +53,8 @@ def test_another_release_takes_over_and_gives_back(stage, release):
                 stage.cluster.revive(name, old)
                 version = stage.cluster.ask(name, "status")["version"]
                 assert version.startswith("0.0.1-") is (old is not None)
-                names = stage.cluster.hosts[name].namespace.run("nft", "list", "sets")
-                assert ("set into-" in names or "set out-" in names) is (old is not None), names
+                chains = stage.cluster.hosts[name].namespace.run("nft", "list", "chains")
+                for prefix in ("in", "eg") if old else ("into", "out"):  # the other one's
+                    assert f"chain {prefix}-" not in chains
     stage.sound()
     stage.judge(switches=4 * ROUNDS)
