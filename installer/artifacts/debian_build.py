@@ -53,7 +53,7 @@ def build(version: str, out: Path, work: Path, emit: Emit) -> None:
             last.append(line.strip())
             if found := _STEP.match(line):
                 done, total = int(found[1]) - 1, int(found[2])
-                emit(Progress(what=f"{what}: {found[3]}", done=done, total=total, unit="steps"))
+                emit(Progress(what=what, done=done, total=total, unit=f"steps: {found[3]}"))
     if process.returncode != 0:
         raise ArtifactError(
             f"building Kubernetes {version} failed: {last[-1] if last else 'no output'}",

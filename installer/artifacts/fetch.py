@@ -149,7 +149,7 @@ class Depot:
             nonlocal last
             if time.monotonic() - last > 0.2 or done == total:
                 last = time.monotonic()
-                self.emit(Progress(what=what, done=done, total=total, unit="bytes"))
+                self.emit(Progress(what=what, done=done, total=total, unit="B"))
 
         return advance
 

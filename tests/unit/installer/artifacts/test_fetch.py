@@ -219,6 +219,8 @@ def test_build_reports_steps_and_failure(tmp_path: Path, monkeypatch: pytest.Mon
     debian_build.build("v1.20.2", tmp_path / "out", tmp_path / "work", events.append)
     steps = [(e.done, e.total) for e in events if isinstance(e, Progress)]
     assert steps == [(0, 3), (1, 3), (1, 1)]
+    # One name for all: it is one bar on a terminal, and long enough for a line elsewhere.
+    assert len({e.what for e in events if isinstance(e, Progress)}) == 1
     monkeypatch.setenv("FAIL", "3")
     with pytest.raises(ArtifactError, match="failed: step 2/3 compile") as caught:
         debian_build.build("v1.20.2", tmp_path / "out", tmp_path / "work", events.append)
