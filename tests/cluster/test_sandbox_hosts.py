@@ -142,7 +142,7 @@ def test_reboot_keeps_files_and_nothing_else(hosts, orderly):
 def test_a_host_can_reboot_itself(hosts):
     machine = hosts.platform.machine(hosts.cluster, "node1")
     leader, before = machine.leader, boots(hosts, "node1")
-    hosts.ssh("node1", "systemctl --no-block reboot")
+    hosts.ssh("node1", "systemctl --no-block reboot", may_be_cut=True)
     await_(lambda: machine.leader not in (None, leader))
     machine.await_ssh()
     assert boots(hosts, "node1") != before
