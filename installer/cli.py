@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from installer.cluster import Platform
 from installer.commands.clusters import Wish
 from installer.commands.reporting import Reporting
 from installer.errors import HostError, InstallerError, InventoryError, PreflightError
@@ -40,6 +41,13 @@ _cluster = _options(
 )  # fmt: skip
 _json = click.option("--json", "as_json", is_flag=True, help="Events as JSON, one a line.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_converging = _options(
+    click.option("--check", is_flag=True, help="Say what would change, and change nothing."),
+    click.option("--diff", is_flag=True, help="Show how files differ."),
+    click.option("--limit", default="", metavar="HOSTS", help="Only these hosts: node1,node2."),
+    _json,
+    _yes,
+)
 
 
 @click.group(
@@ -61,15 +69,8 @@ def main() -> None:
 @main.command()
 @_cluster
 @click.option("-c", "--nodes", type=click.IntRange(0), help="How many nodes beside the controller.")
-@click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
-@click.option("--diff", is_flag=True, help="Show how files differ.")
-@click.option("--limit", default="", metavar="HOSTS", help="Only these hosts: node1,node2.")
-@_json
-@_yes
-def sandbox(
-    inventory: Path | None, name: str, settings: tuple[str, ...], nodes: int | None,
-    check: bool, diff: bool, limit: str, as_json: bool, yes: bool,
-) -> None:  # fmt: skip
+@_converging
+def sandbox(nodes: int | None, **given: Any) -> None:
     """Makes a cluster of hosts on this very machine, or repairs or upgrades it.
 
     Run again, it changes only what is not as the inventory says; a run that was killed is
@@ -81,14 +82,7 @@ def sandbox(
       romana-install sandbox -n big -c 5 --set vars.memory_mb=4096
       romana-install sandbox --check --diff
     """
-    from installer.commands.converge import How, converge
-
-    wish = Wish(inventory=inventory, name=name, nodes=nodes, settings=settings)
-    hosts = tuple(host.strip() for host in limit.split(",") if host.strip())
-    if limit and not hosts:
-        raise click.BadParameter("names no host", param_hint="--limit")
-    how = How(check=check, limit=hosts, confirm=_asking(yes or as_json))
-    _run(lambda reporting: converge("sandbox", wish, how, reporting), as_json, diff)
+    _converge("sandbox", nodes=nodes, **given)
 
 
 @main.command()
@@ -194,6 +188,21 @@ def destroy(
 
     wish = Wish(inventory=inventory, name=name, settings=settings)
     _run(lambda reporting: existing.destroy(wish, _asking(yes), reporting), as_json)
+
+
+def _converge(
+    platform: Platform, *, inventory: Path | None, name: str, settings: tuple[str, ...],
+    check: bool, diff: bool, limit: str, as_json: bool, yes: bool, nodes: int | None = None,
+) -> None:  # fmt: skip
+    """What the command of each platform does, with its options as click hands them over."""
+    from installer.commands.converge import How, converge
+
+    wish = Wish(inventory=inventory, name=name, nodes=nodes, settings=settings)
+    hosts = tuple(host.strip() for host in limit.split(",") if host.strip())
+    if limit and not hosts:
+        raise click.BadParameter("names no host", param_hint="--limit")
+    how = How(check=check, limit=hosts, confirm=_asking(yes or as_json))
+    _run(lambda reporting: converge(platform, wish, how, reporting), as_json, diff)
 
 
 def _asking(yes: bool) -> Callable[[str], bool]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from installer.cluster import Cluster
 from installer.errors import PlatformError
 from installer.platforms.base import Platform
 from installer.platforms.sandbox.platform import Sandbox
 
 __all__ = ["Platform", "of"]
+
+_PLATFORMS: dict[str, Callable[[], Platform]] = {
+    "sandbox": Sandbox,
+}
 
 
 def of(cluster: Cluster) -> Platform:
@@ -16,8 +22,9 @@ def of(cluster: Cluster) -> Platform:
     Raises:
         PlatformError: there is none of that name yet.
     """
-    if cluster.platform == "sandbox":
-        return Sandbox()
+    if cluster.platform in _PLATFORMS:
+        return _PLATFORMS[cluster.platform]()
     raise PlatformError(
-        f"platform {cluster.platform} is not built yet", "romana-install sandbox is"
+        f"platform {cluster.platform} is not built yet",
+        f"there is {', '.join(f'romana-install {name}' for name in _PLATFORMS)}",
     )
