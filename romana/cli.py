@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from romana.authoring.command import add, remove
-from romana.console import ask, asking, dump, table
-from romana.insight.command import diff, matrix
+from romana.console import ASK_THE_CLUSTER, ask, asking, dump, table
+from romana.insight.command import diff, explained, matrix, source_option
 from romana.version import VERSION
 
 if TYPE_CHECKING:
     from romana.dataplane.backends import BackendName
 
+MAX_PORT = 65535
 Values = dict[str, Any]
 
 
@@ -195,32 +196,27 @@ def block_list(path: str, as_json: bool) -> None:
 @click.option(
     "--protocol", default="TCP", show_default=True, type=click.Choice(("TCP", "UDP", "SCTP"), False)
 )
-@click.option(
-    "--source",
-    "manifests",
-    default="",
-    help="files:DIRECTORY of manifests, instead of this host's agent.",
-)
+@source_option
 @asking
 def explain(
     source: str,
     destination: str,
     port: str,
     protocol: str,
-    manifests: str,
+    objects: str,
     path: str,
     as_json: bool,
 ) -> None:
     """Why a connection passes, or what stops it: by policy and rule, for both sides; and by which
     elements the kernel of this host does so."""
     number = int(port) if port.isdigit() else port
+    if isinstance(number, int) and number > MAX_PORT:
+        raise click.UsageError(f"--port {port}: ports end at {MAX_PORT}")
     parameters: Values = {"from": source, "to": destination, "port": number, "protocol": protocol}
-    if manifests:
-        from romana.insight.command import explained
-
-        answer = explained(manifests, parameters)
+    if objects:
+        answer = explained(objects, parameters)
     else:
-        answer = ask(path, "explain", **parameters)
+        answer = ask(path, "explain", elsewhere=ASK_THE_CLUSTER, **parameters)
     if as_json:
         return dump(answer)
     return click.echo("\n".join(answer["lines"]))

@@ -14,19 +14,23 @@ from romana.agent import client
 
 SOCKET = "/run/romana/agent.sock"
 LIMIT_S = 30
+ASK_THE_CLUSTER = "away from hosts, ask the cluster: --source kubernetes"
 
 
 class AgentUnavailable(click.ClickException):
     """The agent does not answer, or refuses."""
 
 
-def ask(path: str, method: str, limit_s: float = LIMIT_S, **parameters: object) -> Any:
+def ask(
+    path: str, method: str, limit_s: float = LIMIT_S, *, elsewhere: str = "", **parameters: object
+) -> Any:
     """Ask the agent.
 
     Args:
         path: its socket.
         method: what is asked; see docs/architecture.md.
         limit_s: for the whole answer.
+        elsewhere: what else may be done where there is no agent.
         parameters: of the question.
 
     Raises:
@@ -34,6 +38,8 @@ def ask(path: str, method: str, limit_s: float = LIMIT_S, **parameters: object) 
     """
     try:
         return client.ask(Path(path), method, limit_s, **parameters)
+    except client.NotRunning as error:
+        raise AgentUnavailable("; ".join(filter(None, (str(error), elsewhere)))) from error
     except client.NoAnswer as error:
         raise AgentUnavailable(str(error)) from error
 

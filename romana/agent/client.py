@@ -16,6 +16,10 @@ class NoAnswer(AgentError):
     """The agent does not answer, or refuses; one line."""
 
 
+class NotRunning(NoAnswer):
+    """There is no agent there."""
+
+
 def ask(path: Path, method: str, limit_s: float = LIMIT_S, **parameters: object) -> Any:
     """One question.
 
@@ -26,6 +30,7 @@ def ask(path: Path, method: str, limit_s: float = LIMIT_S, **parameters: object)
         parameters: of the question.
 
     Raises:
+        NotRunning: there is no agent.
         NoAnswer: it does not answer, or says no.
     """
     question = json.dumps({"method": method, "params": parameters}).encode() + b"\n"
@@ -41,7 +46,7 @@ def ask(path: Path, method: str, limit_s: float = LIMIT_S, **parameters: object)
     except OSError as error:
         reason = error.strerror or str(error)
         hint = "see `systemctl status romana-agent`"
-        raise NoAnswer(f"the agent is not running on {path}: {reason}; {hint}") from error
+        raise NotRunning(f"the agent is not running on {path}: {reason}; {hint}") from error
     if not line:
         raise NoAnswer(f"the agent on {path} stopped before it had answered {method}")
     answer = json.loads(line)

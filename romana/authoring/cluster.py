@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 
 from romana.authoring.drafts import Draft
-from romana.authoring.kubeconfig import api_address
 from romana.authoring.place import Outcome, meant
 from romana.objects import Key
 from romana.sources.api import Api, ApiError
 from romana.sources.errors import SourceError
 from romana.sources.kinds import Kind
+from romana.sources.kubeconfig import api_address
 
 NOT_FOUND = 404
 ATTEMPTS = 5

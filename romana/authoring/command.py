@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
     from romana.authoring.place import Place
 
 AGENT_CONFIG = Path("/etc/romana/agent.yml")
-KUBECONFIGS = (Path("~/.kube/config"), Path("/etc/kubernetes/admin.conf"))
 _PREFIX = "files:"
 
 _source = click.option(
@@ -98,6 +95,7 @@ def _place(source: str, kubeconfig: Path | None) -> Place:
     """Where policies are kept: as the operator says, or as the agent of this host is configured."""
     from romana.authoring.cluster import ClusterPlace
     from romana.authoring.directory import DirectoryPlace
+    from romana.sources.kubeconfig import candidates
 
     if source and kubeconfig:
         raise click.UsageError("give --source or --kubeconfig, not both")
@@ -106,7 +104,7 @@ def _place(source: str, kubeconfig: Path | None) -> Place:
     directory = source or ("" if kubeconfig else _agent_source())
     if directory.startswith(_PREFIX):
         return DirectoryPlace(Path(directory.removeprefix(_PREFIX)))
-    for path in (kubeconfig,) if kubeconfig else _kubeconfigs():
+    for path in (kubeconfig,) if kubeconfig else candidates():
         return ClusterPlace(path)
     hint = "give --source files:DIRECTORY or --kubeconfig FILE"
     raise click.UsageError(f"it is not known where policies are kept; {hint}")
@@ -124,10 +122,3 @@ def _agent_source() -> str:
         return load(AGENT_CONFIG).source
     except ConfigError as error:
         raise SourceError(str(error)) from error
-
-
-def _kubeconfigs() -> Iterator[Path]:
-    """Where kubectl looks, and then where a host of the control plane has its own."""
-    named = os.environ.get("KUBECONFIG", "").split(os.pathsep)
-    yield from (Path(each) for each in named if each)
-    yield from (path for each in KUBECONFIGS if (path := each.expanduser()).exists())

@@ -1,4 +1,4 @@
-"""`romana diff` and `romana matrix`."""
+"""`romana diff` and `romana matrix`, and what needs no agent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from romana.console import ask, asking, dump, table
+from romana.console import ASK_THE_CLUSTER, ask, asking, dump, table
 
 LIMIT_S = 300
 """For a question about the whole of a large cluster."""
@@ -17,8 +17,11 @@ CHANGED = 2
 SHOWN = 50
 Values = dict[str, Any]
 
-_source = click.option(
-    "--source", default="", help="files:DIRECTORY of manifests, instead of this host's agent."
+source_option = click.option(
+    "--source",
+    "objects",
+    default="",
+    help="files:DIRECTORY of manifests, or kubernetes[:KUBECONFIG], instead of this host's agent.",
 )
 
 
@@ -31,20 +34,26 @@ _source = click.option(
     help="Manifests that would be applied (- is standard input).",
 )
 @click.option("--remove", is_flag=True, help="The objects in FILE would be removed.")
-@_source
+@source_option
 @asking
-def diff(file: Path, remove: bool, source: str, path: str, as_json: bool) -> None:
+def diff(file: Path, remove: bool, objects: str, path: str, as_json: bool) -> None:
     """What a change would open and cut, before it is made: between which workloads and on which
     ports, and which live connections of this host it would end.
 
     Exit code: 0 nothing would change, 2 something would."""
     text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     name = "standard input" if str(file) == "-" else file.name
-    if source:
-        answer = _offline_diff(source, text, name, remove)
+    if objects:
+        answer = _offline_diff(objects, text, name, remove)
     else:
         answer = ask(
-            path, "diff", LIMIT_S, text=text.decode(errors="replace"), name=name, remove=remove
+            path,
+            "diff",
+            LIMIT_S,
+            elsewhere=ASK_THE_CLUSTER,
+            text=text.decode(errors="replace"),
+            name=name,
+            remove=remove,
         )
     if as_json:
         dump(answer)
@@ -68,7 +77,7 @@ def _offline_diff(source: str, text: bytes, name: str, remove: bool) -> Values:
 
 
 def explained(source: str, parameters: Values) -> Values:
-    """The answer to `romana explain` from a directory of manifests alone."""
+    """The answer to `romana explain` from the objects alone; no kernel is asked."""
     from romana.objects import Protocol
     from romana.policy.explain import explain
     from romana.policy.parties import UnknownParty, flow_between
@@ -89,12 +98,12 @@ def explained(source: str, parameters: Values) -> Values:
 
 
 def offline(source: str) -> Any:
-    """The snapshot of `files:DIRECTORY`; what is wrong with objects there is told."""
+    """The snapshot of a source read once; what is wrong with objects there is told."""
     from romana.sources.errors import SourceError
-    from romana.sources.manifests import directory_of, read_directory
+    from romana.sources.once import read_once
 
     try:
-        snapshot, faults = read_directory(directory_of(source))
+        snapshot, faults = read_once(source)
     except SourceError as error:
         raise click.ClickException(str(error)) from error
     for fault in faults:
@@ -134,16 +143,16 @@ def _print_diff(answer: Values) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a page with the picture here.",
 )
-@_source
+@source_option
 @asking
-def matrix(namespace: str, html: Path | None, source: str, path: str, as_json: bool) -> None:
+def matrix(namespace: str, html: Path | None, objects: str, path: str, as_json: bool) -> None:
     """Who reaches whom, on which ports."""
-    if source:
+    if objects:
         from romana.policy.reach import reach
 
-        answer = reach(offline(source), namespace=namespace or None).as_json()
+        answer = reach(offline(objects), namespace=namespace or None).as_json()
     else:
-        answer = ask(path, "matrix", LIMIT_S, namespace=namespace)
+        answer = ask(path, "matrix", LIMIT_S, elsewhere=ASK_THE_CLUSTER, namespace=namespace)
     if namespace and not answer["groups"]:
         raise click.ClickException(f"there are no pods with addresses in namespace {namespace}")
     if as_json:

@@ -15,12 +15,16 @@ from romana.sources.kinds import Kind
 PREFIX = "files:"
 
 
-class _Shelf:
+class Shelf:
     """Takes what a source delivers, once."""
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[Key, Object]] = {}
         self.faults: list[SourceError] = []
+
+    def snapshot(self, segment_labels: tuple[str, ...] = SEGMENT_LABELS) -> Snapshot:
+        """All that was delivered."""
+        return Snapshot(**self.objects, segment_labels=segment_labels)  # type: ignore[arg-type]
 
     def replace(self, kind: Kind, objects: list[Object], invalid: list[InvalidObject]) -> None:
         found = {each.key: each for each in objects}
@@ -57,7 +61,7 @@ def directory_of(source: str) -> Path:
     """
     directory = Path(source.removeprefix(PREFIX))
     if not source.startswith(PREFIX):
-        raise SourceError(f"--source {source}: write files:DIRECTORY")
+        raise SourceError(f"--source {source}: write files:DIRECTORY or kubernetes[:KUBECONFIG]")
     if not directory.is_dir():
         raise SourceError(f"--source {source}: there is no such directory")
     return directory
@@ -71,12 +75,11 @@ def read_directory(
     Raises:
         SourceError: a file cannot be parsed: then nothing can be said.
     """
-    shelf = _Shelf()
+    shelf = Shelf()
     FilesSource(directory, shelf).look()
     if not shelf.objects:
         raise shelf.faults[0] if shelf.faults else SourceError(f"{directory}: cannot be read")
-    snapshot = Snapshot(**shelf.objects, segment_labels=segment_labels)  # type: ignore[arg-type]
-    return snapshot, tuple(shelf.faults)
+    return shelf.snapshot(segment_labels), tuple(shelf.faults)
 
 
 def applied(snapshot: Snapshot, text: bytes, name: str, *, remove: bool = False) -> Snapshot:

@@ -12,9 +12,9 @@ import yaml
 from aiohttp import web
 from click.testing import CliRunner
 
-from romana.authoring.kubeconfig import api_address
 from romana.cli import main
 from romana.sources.errors import SourceError
+from romana.sources.kubeconfig import api_address
 
 ENTRY = {"peers": [{"peer": "any"}], "rules": [{"protocol": "any"}]}
 POLICY_FILE = {

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from romana.authoring import command
 from romana.authoring.place import meant
 from romana.cli import main
+from romana.sources import kubeconfig
 from romana.sources.kinds import BETA_POLICY, POLICY, ROMANA_POLICY
 
 ENTRY = {"peers": [{"peer": "any"}], "rules": [{"protocol": "any"}]}
@@ -43,7 +44,7 @@ OLD = {
 def no_host(monkeypatch, tmp_path):
     """This machine's own configuration is of no account."""
     monkeypatch.setattr(command, "AGENT_CONFIG", tmp_path / "no-agent.yml")
-    monkeypatch.setattr(command, "KUBECONFIGS", ())
+    monkeypatch.setattr(kubeconfig, "_OWN", ())
     monkeypatch.delenv("KUBECONFIG", raising=False)
 
 

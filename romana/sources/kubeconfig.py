@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,15 @@ from romana.sources.api import ApiAddress
 from romana.sources.errors import SourceError
 
 _OTHER_WAY = "use `kubectl apply -f` and `kubectl delete` with it instead"
+_OWN = (Path("~/.kube/config"), Path("/etc/kubernetes/admin.conf"))
 _PROGRAMS = ("exec", "auth-provider", "username")
+
+
+def candidates() -> Iterator[Path]:
+    """Where kubectl looks, and then where a host of the control plane has its own."""
+    named = os.environ.get("KUBECONFIG", "").split(os.pathsep)
+    yield from (Path(each) for each in named if each)
+    yield from (path for each in _OWN if (path := each.expanduser()).exists())
 
 
 @contextmanager
