@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
@@ -97,8 +97,9 @@ def own_network() -> Iterator[None]:
 class Bench:
     """The agent's parts, and what is measured of them."""
 
-    def __init__(self, cluster: Cluster, backend: BackendName) -> None:
+    def __init__(self, cluster: Cluster, backend: BackendName, operator: bool) -> None:
         self.cluster = cluster
+        self.operator = operator
         self.store = Store()
         self.leases = Leases(":memory:")
         config = Config(node="node-0", metrics="off", backend=backend)
@@ -130,7 +131,7 @@ class Bench:
             "namespaces": self.cluster.namespaces(),
             "nodes": self.cluster.nodes(),
             "blocks": self.cluster.blocks(),
-            "policies": self.cluster.policies(),
+            self._policies: self._all_policies(),
             "pods": self.cluster.pods(),
         }
         gc.collect()
@@ -148,6 +149,18 @@ class Bench:
         self.results["grants"] = sum(len(each.grants) for each in programs.values())
         self.results["kernel_mib"] = round(kernel_mib() - before, 1)
         self.results["resident_start_mib"] = round(resident_mib(), 1)
+
+    @property
+    def _policies(self) -> str:
+        return "operator_policies" if self.operator else "policies"
+
+    def _all_policies(self) -> Sequence[Object]:
+        made = self.cluster
+        return made.operator_policies() if self.operator else made.policies()
+
+    def _policy(self, number: int, app: int) -> Object:
+        made = self.cluster
+        return made.operator_policy(number, app) if self.operator else made.policy(number, app)
 
     def _attach(self, number: int) -> None:
         pod = self.cluster.pod(number)
@@ -198,9 +211,9 @@ class Bench:
             )
             local = turn % shape.local
             # In a namespace that has local pods, selecting one of them.
-            policy = self.cluster.policy(shape.policies + local, app=self.cluster.app(local))
-            await measure("policy added", self._put("policies", policy))
-            await measure("policy removed", self._remove("policies", policy))
+            policy = self._policy(shape.policies + local, self.cluster.app(local))
+            await measure("policy added", self._put(self._policies, policy))
+            await measure("policy removed", self._remove(self._policies, policy))
             await measure(
                 "local pod's label changed",
                 self._put("pods", self.cluster.pod(local, app=turn + 1)),
@@ -291,13 +304,16 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=50, help="how often each change is made")
     parser.add_argument("--rate", type=int, default=500, help="pod events per second; 0 for none")
     parser.add_argument("--backend", choices=get_args(BackendName), default="nftables")
+    parser.add_argument(
+        "--operator", action="store_true", help="RomanaPolicies, not NetworkPolicies"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--profile", action="store_true", help="of the changes")
     words = vars(parser.parse_args())
-    options = ("repeat", "rate", "backend", "json", "profile")
+    options = ("repeat", "rate", "backend", "operator", "json", "profile")
     extra = {name: words.pop(name) for name in options}
     with own_memory_group(), own_network():
-        bench = Bench(Cluster(Shape(**words)), extra["backend"])
+        bench = Bench(Cluster(Shape(**words)), extra["backend"], extra["operator"])
         results = asyncio.run(bench.run(extra["repeat"], extra["rate"], extra["profile"]))
     results = {"shape": words, "backend": extra["backend"], **results}
     print(json.dumps(results, indent=1)) if extra["json"] else show(results)

@@ -17,8 +17,11 @@ from romana.objects import (
     NetworkPolicy,
     Node,
     Operator,
+    OperatorPolicy,
+    OperatorRule,
     Peer,
     Pod,
+    PodGroup,
     PodPeer,
     PolicyRule,
     PortMatch,
@@ -139,6 +142,20 @@ class Cluster:
             egress=rules if number % 4 >= 2 else None,
         )
 
+    def operator_policies(self) -> list[OperatorPolicy]:
+        """As many RomanaPolicies, instead of NetworkPolicies, that say the same."""
+        return [self.operator_policy(number) for number in range(self.shape.policies)]
+
+    def operator_policy(self, number: int, app: int | None = None) -> OperatorPolicy:
+        """What one policy says, as a RomanaPolicy."""
+        policy = self.policy(number, app)
+        return OperatorPolicy(
+            name=policy.name,
+            applied_to=(PodGroup(policy.pods, policy.namespace),),
+            ingress=_operator_rules(policy.ingress),
+            egress=_operator_rules(policy.egress),
+        )
+
     def _peers(self) -> Iterator[Peer]:
         chosen = self._random.sample(range(self.shape.namespaces), self.shape.peer_namespaces)
         apps = self._random.sample(range(APPS), self.shape.peer_apps)
@@ -153,6 +170,20 @@ class Cluster:
     def _ports(self) -> Iterator[PortMatch]:
         for _ in range(self.shape.ports):
             yield PortMatch(port=self._random.choice((80, 443, 5432, 6379, 8080, 9090)))
+
+
+def _operator_rules(rules: tuple[PolicyRule, ...] | None) -> tuple[OperatorRule, ...] | None:
+    if rules is None:
+        return None
+    return tuple(
+        OperatorRule(tuple(map(_operator_peer, rule.peers or ())), rule.ports) for rule in rules
+    )
+
+
+def _operator_peer(peer: Peer) -> PodGroup | IPBlock:
+    if isinstance(peer, IPBlock):
+        return peer
+    return PodGroup(peer.pods, namespaces=peer.namespaces or Selector())
 
 
 def namespace(number: int) -> str:

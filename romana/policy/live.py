@@ -7,8 +7,9 @@ the pod, before or after, the grants of its addresses are worked out as they wer
 and exchanged. The following count as a change of a pod too: of its namespace, of its lease, and of
 another pod's lease for an address that it claims.
 
-Policies that change concern the endpoints of their namespace, and Romana policies all endpoints:
-those are judged again. A program that keeps its policies is not made again.
+Policies that change concern the endpoints of their namespace, and RomanaPolicies the endpoints that
+they isolated or isolate now: those are judged again. A program that keeps its policies is not made
+again.
 
 `compile_admission` remains the judge: the result must be what it makes of the same objects.
 """
@@ -107,11 +108,25 @@ def _change(
         return False
     compiler.policies.refresh(snapshot, again)
     compiler.policies.keep(compiler.namespaces)
+    targeted = compiler.policies.retarget(snapshot, changed.get("operator_policies", ()))
     compiler.judge_again(
         {name for name, each in wanted.items() if each.pod in touched or each.pod[0] in again}
+        | set(_isolated(compiler, wanted, targeted))
         | moved
     )
     return True
+
+
+def _isolated(
+    compiler: Compiler, endpoints: Mapping[str, Endpoint], sets: Collection[PodSet]
+) -> Iterator[str]:
+    """The endpoints whose pods are in one of the sets."""
+    distinct = frozenset(sets)
+    known = compiler.snapshot.namespaces
+    for name, each in endpoints.items() if distinct else ():
+        pod = compiler.snapshot.pods.get(each.pod)
+        if pod is not None and any(pods.holds(pod, known) for pods in distinct):
+            yield name
 
 
 def _touched(compiler: Compiler, leases: Iterable[Endpoint], changed: Changed) -> Iterator[Key]:
@@ -131,8 +146,6 @@ def _namespaces_to_look_at(
 ) -> frozenset[str]:
     """This host's namespaces whose policies may be others than before."""
     local = frozenset(each.pod[0] for each in endpoints)
-    if changed.get("operator_policies"):
-        return local
     names = {namespace for namespace, _ in changed.get("policies", ())}
     names.update(name for _, name in changed.get("namespaces", ()))
     names.update(name for name in local if name not in compiler.policies)

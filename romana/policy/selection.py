@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from romana.objects import (
     Key,
@@ -12,10 +12,14 @@ from romana.objects import (
     Operator,
     OperatorPolicy,
     Pod,
+    Selector,
     Snapshot,
 )
 from romana.policy.model import PodSet
 from romana.policy.translate import Isolating, effective, targets
+
+Label = tuple[str, str]
+"""A label's key and value."""
 
 
 class PolicyIndex:
@@ -28,12 +32,14 @@ class PolicyIndex:
 
     def __init__(self, snapshot: Snapshot, namespaces: Iterable[str]) -> None:
         self._in: dict[str, _InNamespace] = {}
-        self._targets: dict[Key, tuple[OperatorPolicy, tuple[PodSet, ...]]] = {}
+        self._known: Mapping[Key, Namespace] = snapshot.namespaces
+        self._targets = _Targets()
+        self.retarget(snapshot, snapshot.operator_policies)
         self.refresh(snapshot, namespaces)
 
     def refresh(self, snapshot: Snapshot, namespaces: Iterable[str]) -> None:
-        """Look again at some namespaces."""
-        known = snapshot.namespaces
+        """Go over to another snapshot, and look again at the NetworkPolicies of some namespaces."""
+        known = self._known = snapshot.namespaces
         wanted = {name: _InNamespace(known.get(("", name))) for name in namespaces}
         if not wanted:
             return
@@ -41,24 +47,21 @@ class PolicyIndex:
             found = wanted.get(policy.namespace)
             if found is not None:
                 found.add(effective(policy, known))
-        self._look_at_targets(snapshot)
-        for _, (operator, sets) in sorted(self._targets.items()):
-            for pods in sets:
-                for name in wanted if pods.namespace is None else (pods.namespace,):
-                    found = wanted.get(name)
-                    if found is not None and pods.holds_namespace(name, known):
-                        found.add_target(operator, pods)
         self._in.update(wanted)
 
-    def _look_at_targets(self, snapshot: Snapshot) -> None:
-        """Work out again whom those RomanaPolicies isolate that are not as they were."""
-        current = snapshot.operator_policies
-        for key in [each for each in self._targets if each not in current]:
-            del self._targets[key]
-        for key, policy in current.items():
-            held = self._targets.get(key)
-            if held is None or held[0] is not policy:
-                self._targets[key] = (policy, targets(policy, snapshot.segment_labels))
+    def retarget(self, snapshot: Snapshot, keys: Iterable[Key]) -> tuple[PodSet, ...]:
+        """Take notice that RomanaPolicies are other ones now, or gone.
+
+        Returns:
+            The pods that they isolated, or isolate now.
+        """
+        return tuple(
+            pods
+            for key in keys
+            for pods in self._targets.put(
+                key, snapshot.operator_policies.get(key), snapshot.segment_labels
+            )
+        )
 
     def keep(self, namespaces: Collection[str]) -> None:
         """Forget all but these."""
@@ -72,49 +75,92 @@ class PolicyIndex:
         """What isolates a pod: its namespace, then NetworkPolicies by name, then RomanaPolicies by
         name. The pod is not in its node's network."""
         found = self._in.get(pod.namespace)
-        return found.selecting(pod) if found else []
+        return [*found.selecting(pod), *self._targets.selecting(pod, self._known)] if found else []
 
 
 class _InNamespace:
-    """What isolates pods of one namespace."""
+    """What isolates pods of one namespace alone."""
 
     def __init__(self, namespace: Namespace | None) -> None:
-        self._operators: list[tuple[OperatorPolicy, list[PodSet]]] = []
         self._annotated = (namespace,) if namespace and namespace.isolated_by else ()
-        self._by_label: defaultdict[tuple[str, str], list[NetworkPolicy]] = defaultdict(list)
-        self._others: list[NetworkPolicy] = []
+        self._by_label: defaultdict[Label | None, list[NetworkPolicy]] = defaultdict(list)
 
     def add(self, policy: NetworkPolicy) -> None:
         """Take a policy of this namespace."""
-        for requirement in policy.pods.requirements:
-            if requirement.operator is Operator.IN:
-                for value in set(requirement.values):
-                    self._by_label[requirement.key, value].append(policy)
-                return
-        self._others.append(policy)
-
-    def add_target(self, policy: OperatorPolicy, pods: PodSet) -> None:
-        """Take pods that a RomanaPolicy isolates, which may be of this namespace. Those of one
-        policy come one after the other."""
-        if self._operators and self._operators[-1][0] is policy:
-            self._operators[-1][1].append(pods)
-        else:
-            self._operators.append((policy, [pods]))
+        for label in _labels(policy.pods):
+            self._by_label[label].append(policy)
 
     def selecting(self, pod: Pod) -> list[Isolating]:
         """What isolates a pod of this namespace."""
-        found = list(self._others)
-        for label in pod.labels.items():
-            found.extend(self._by_label.get(label, ()))
+        found = (
+            policy
+            for label in (None, *pod.labels.items())
+            for policy in self._by_label.get(label, ())
+            if policy.pods.matches(pod.labels)
+        )
+        return [*self._annotated, *sorted(found, key=lambda policy: policy.key)]
+
+
+class _Targets:
+    """The pods that RomanaPolicies isolate, by the one namespace or the one label that all pods of
+    a set have."""
+
+    def __init__(self) -> None:
+        self._sets: dict[Key, tuple[PodSet, ...]] = {}
+        self._policies: dict[Key, OperatorPolicy] = {}
+        self._by_label: defaultdict[tuple[str | None, Label | None], set[Key]] = defaultdict(set)
+
+    def put(
+        self, key: Key, policy: OperatorPolicy | None, labels: tuple[str, ...]
+    ) -> tuple[PodSet, ...]:
+        """Take a policy, or let go of it (None).
+
+        Args:
+            key: the policy's.
+            policy: as it is now.
+            labels: those that put a pod into a segment.
+
+        Returns:
+            The sets that were its, and those that are.
+        """
+        old = self._sets.pop(key, ())
+        for place in _places(old):
+            self._by_label[place].discard(key)
+            if not self._by_label[place]:
+                del self._by_label[place]
+        self._policies.pop(key, None)
+        if policy is None:
+            return old
+        new = self._sets[key] = targets(policy, labels)
+        self._policies[key] = policy
+        for place in _places(new):
+            self._by_label[place].add(key)
+        return (*old, *new)
+
+    def selecting(self, pod: Pod, known: Mapping[Key, Namespace]) -> list[Isolating]:
+        """Those that isolate a pod, by name."""
+        found = {
+            key
+            for namespace in (None, pod.namespace)
+            for label in (None, *pod.labels.items())
+            for key in self._by_label.get((namespace, label), ())
+        }
         return [
-            *self._annotated,
-            *sorted(
-                (policy for policy in found if policy.pods.matches(pod.labels)),
-                key=lambda policy: policy.key,
-            ),
-            *(
-                policy
-                for policy, sets in self._operators
-                if any(each.pods.matches(pod.labels) for each in sets)
-            ),
+            self._policies[key]
+            for key in sorted(found)
+            if any(pods.holds(pod, known) for pods in self._sets[key])
         ]
+
+
+def _places(sets: Iterable[PodSet]) -> frozenset[tuple[str | None, Label | None]]:
+    return frozenset((pods.namespace, label) for pods in sets for label in _labels(pods.pods))
+
+
+def _labels(selector: Selector) -> Iterator[Label | None]:
+    """Labels of which every pod that a selector matches has at least one; None where there is
+    nothing of the kind."""
+    for requirement in selector.requirements:
+        if requirement.operator is Operator.IN:
+            yield from ((requirement.key, value) for value in set(requirement.values))
+            return
+    yield None

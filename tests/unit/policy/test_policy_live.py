@@ -196,3 +196,45 @@ def test_what_does_not_fit_is_compiled_anew():
     found = compiler.compile(snapshot, HERE, {"pods": {one.key}})
     assert compiler.rebuilt == made + 1
     assert found == compile_admission(snapshot, HERE)
+
+
+def test_a_romana_policy_that_changes_has_those_pods_judged_again_that_it_isolates():
+    def policy(name, app):
+        return worlds.OperatorPolicy(
+            name=name,
+            applied_to=(
+                worlds.PodGroup(Selector((Requirement("app", worlds.Operator.IN, (app,)),))),
+            ),
+            ingress=(),
+        )
+
+    def state(*policies):
+        pods = (web("here", "10.0.0.1", app="a"), web("there", "10.0.0.2", app="b"))
+        return Snapshot(
+            pods={pod.key: pod for pod in pods},
+            operator_policies={each.key: each for each in policies},
+        )
+
+    judged = []
+    endpoints = [
+        *HERE,
+        Endpoint(interface="rom1", addresses=(ip_address("10.0.0.2"),), pod=("x", "there")),
+    ]
+    compiler = LiveCompiler()
+    compiler.compile(state(policy("p", "a")), endpoints, None)
+    judge = compiler._compiler._judge
+    compiler._compiler._judge = lambda each: judged.append(each.interface) or judge(each)
+    for after, expected in (
+        (state(policy("p", "c")), ["rom0"]),  # isolates nobody any more
+        (state(policy("p", "c"), policy("q", "b")), ["rom1"]),
+        (state(policy("p", "c"), policy("q", "a")), ["rom0", "rom1"]),
+        (state(policy("p", "a"), policy("q", "a")), ["rom0"]),
+        (state(), ["rom0"]),
+    ):
+        judged.clear()
+        keys = {"operator_policies": {("", "p"), ("", "q")}}
+        if expected == ["rom1"]:
+            keys = {"operator_policies": {("", "q")}}
+        found = compiler.compile(after, endpoints, keys)
+        assert sorted(judged) == expected
+        assert found == compile_admission(after, endpoints)
