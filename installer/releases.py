@@ -8,7 +8,7 @@ https://containerd.io/releases/#kubernetes-support.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 OLDEST = 20
@@ -62,34 +62,6 @@ _NEEDS = (
     _Needs(35, (4, 19), (1, 7), False),  # failCgroupV1
     _Needs(36, (4, 19), (2, 0), False),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Distribution:
-    """What a distribution calls the packages that hosts need, and what the installer may rely on
-    there."""
-
-    base: tuple[str, ...]
-    runtime: tuple[str, ...]
-    etcd: tuple[str, ...]
-    python: str
-    """Version of its package python3, with which the agent runs."""
-    cni_plugins: str = "/usr/lib/cni"
-    """Where its package of CNI plugins puts them."""
-
-
-_DEBIAN_12 = Distribution(
-    base=("ca-certificates", "conntrack", "curl", "iproute2", "iptables", "kmod", "mount")
-    + ("nftables", "procps", "python3", "util-linux"),
-    runtime=("containerd", "runc", "containernetworking-plugins"),
-    etcd=("etcd-server", "etcd-client"),
-    python="3.11",
-)
-_DISTRIBUTIONS = {
-    ("debian", "12"): _DEBIAN_12,
-    ("ubuntu", "22.04"): replace(_DEBIAN_12, python="3.10"),
-    ("ubuntu", "24.04"): replace(_DEBIAN_12, python="3.12"),
-}
 
 
 class UnsupportedVersion(ValueError):
@@ -184,16 +156,6 @@ def newest_for(*, kernel: tuple[int, int], cgroup_v1: bool) -> int | None:
         if _row(candidate).kernel <= kernel and (_row(candidate).cgroup_v1 or not cgroup_v1)
     ]
     return max(fit, default=None)
-
-
-def distribution(os_id: str, os_version: str) -> Distribution | None:
-    """Package names of a distribution, or None where the installer does not know it."""
-    return _DISTRIBUTIONS.get((os_id, os_version))
-
-
-def known_distributions() -> tuple[str, ...]:
-    """All distributions that hosts may run, as shown to people."""
-    return tuple(f"{name} {version}" for name, version in _DISTRIBUTIONS)
 
 
 def _needs(version: str) -> _Needs:

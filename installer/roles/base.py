@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from installer.distributions import Packages, find, names
 from installer.hosts.facts import Facts
-from installer.releases import Distribution, distribution
 from installer.resources import File, Module, Package, Resource, Sysctl, User
 from installer.roles.role import Target
 
@@ -35,20 +35,21 @@ def base(target: Target) -> Iterator[Resource]:
 
 def packages(target: Target) -> tuple[str, ...]:
     """Names of all packages that the host needs, for one call of its package manager."""
-    names = distribution_of(target)
-    wanted = names.base + names.runtime
-    return wanted + names.etcd if target.host.is_controller else wanted
+    called = package_names(target)
+    wanted = called.base + called.runtime
+    return wanted + called.etcd if target.host.is_controller else wanted
 
 
 def python_version(facts: Facts) -> str:
     """The Python that the agent runs with on a host: its distribution's own, which `base` installs
     where it is missing."""
-    found = distribution(facts.os_id, facts.os_version)
+    found = find(facts.os_id, facts.os_version)
     return found.python if found else facts.python
 
 
-def distribution_of(target: Target) -> Distribution:
-    """The host's distribution; preflight has seen to it that it is a known one."""
-    found = distribution(target.facts.os_id, target.facts.os_version)
+def package_names(target: Target) -> Packages:
+    """What the host's distribution calls its packages; preflight has seen to it that it is one that
+    clusters can be laid down on."""
+    found = names(target.facts.os_id, target.facts.os_version)
     assert found is not None
     return found

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Interface
 from statistics import median
 
-from installer import releases
+from installer import distributions, releases
 from installer.cluster import Cluster, Host
 from installer.errors import Problem
 from installer.hosts.facts import Facts
@@ -81,10 +81,13 @@ def _root(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[
 
 
 def _system(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
-    if releases.distribution(facts.os_id, facts.os_version) is None:
+    row = distributions.find(facts.os_id, facts.os_version)
+    if row is None or row.packages is None:
+        name = row.name if row else f"{facts.os_id or 'its system'} {facts.os_version}".strip()
+        why = f": {row.lacks}" if row else ""
         yield (
-            f"{facts.os_id or 'its system'} {facts.os_version} is not supported".replace("  ", " "),
-            f"use one of {', '.join(releases.known_distributions())}",
+            f"{name} is not supported{why}",
+            f"use one of {', '.join(distributions.supported())}",
         )
     if facts.architecture not in _ARCHITECTURES:
         yield (

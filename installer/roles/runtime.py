@@ -10,7 +10,7 @@ from installer import images
 from installer.hosts.facts import Facts
 from installer.hosts.init import of
 from installer.resources import Directory, File, Resource, Service, Symlink
-from installer.roles.base import distribution_of
+from installer.roles.base import package_names
 from installer.roles.rendering import render
 from installer.roles.role import Target
 
@@ -36,7 +36,7 @@ def runtime(target: Target) -> Iterator[Resource]:
     )
     yield Directory(CNI_BIN)
     yield Directory(CNI_CONF)
-    plugins = distribution_of(target).cni_plugins
+    plugins = package_names(target).cni_plugins
     for plugin in PLUGINS:
         yield Symlink(f"{CNI_BIN}/{plugin}", f"{plugins}/{plugin}")
     yield config

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from installer import releases
+from installer import distributions
 from installer.cluster import Cluster, Host
 from installer.errors import PlatformError
 from installer.events import Emit, Notice, Progress
@@ -145,11 +145,11 @@ class Sandbox:
 
     def _packages(self, distribution: Distribution) -> tuple[str, ...]:
         """All that roles install on hosts like this machine, whatever a host is for."""
-        names = releases.distribution(distribution.id, distribution.version)
+        names = distributions.names(distribution.id, distribution.version)
         if names is None:
             raise PlatformError(
                 f"hosts cannot be {distribution.id} {distribution.version} like this machine",
-                f"the installer knows {', '.join(releases.known_distributions())}",
+                f"the installer knows {', '.join(distributions.supported())}",
             )
         return (*names.base, *names.runtime, *names.etcd, *self._extra)
 

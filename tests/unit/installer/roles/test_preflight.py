@@ -14,7 +14,8 @@ Targets = Callable[..., Target]
 
 CASES = [
     ("no root", {"uid": 1000}, "does not become root", "sudoers"),
-    ("old system", {"os_id": "ubuntu", "os_version": "14.04"}, "not supported", "debian 12"),
+    ("old system", {"os_id": "ubuntu", "os_version": "14.04"}, "python3 is 3.4", "Debian 12"),
+    ("strange system", {"os_id": "plan9", "os_version": "4"}, "plan9 4 is not", "Ubuntu 24.04"),
     ("architecture", {"architecture": "riscv64"}, "riscv64 is not supported", "x86_64"),
     ("upstart", {"init": "upstart"}, "init system is upstart", "systemd"),
     ("kernel", {"kernel": "4.4.0-210-generic"}, "kernel 4.4.0-210-generic is older", "newer"),
