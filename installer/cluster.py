@@ -20,13 +20,15 @@ namespace)."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SSH:
     """How to reach a host. `host_key` is an OpenSSH public key line ("ssh-ed25519 AAAA..."); where
-    it is empty the cluster's known_hosts decides, and an unknown key is refused."""
+    it is empty the cluster's known_hosts decides, and an unknown key is refused. `address` is where
+    SSH goes if it is not the host's own address, such as one that is translated to it."""
 
     user: str = "root"
     port: int = 22
     key: Path | None = None
     host_key: str = ""
     bastion: str = ""
+    address: str = ""
     dial: Dial | None = field(default=None, compare=False, repr=False)
 
 
@@ -44,6 +46,11 @@ class Host:
     labels: tuple[tuple[str, str], ...] = ()
     taints: tuple[str, ...] = ()
     memory_mb: int = 2048
+    disk_gb: int = 20
+    instance_type: str = ""
+    near: IPv4Network | None = None
+    """The part of the pod network that the platform's fabric routes to this host: its blocks are
+    claimed there first."""
 
     @property
     def is_controller(self) -> bool:
@@ -96,6 +103,11 @@ class Cluster:
     api_port: int = 6443
     download_url: str = "https://dl.k8s.io"
     smoke: bool = True
+    zone_order: tuple[str, ...] = ()
+    """Zones in the order in which they share out the pod network; zones of hosts that are not named
+    here come after."""
+    section: object = None
+    """What the inventory says under the platform's own name, as that platform's value."""
     package_repository: str = ""
     """An apt source line for a repository beside the host's own, for instance the sandbox's
     directory of packages."""
@@ -104,6 +116,11 @@ class Cluster:
     def controllers(self) -> tuple[Host, ...]:
         """Hosts of the control plane, in the inventory's order."""
         return tuple(host for host in self.hosts if host.is_controller)
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """All zones; a zone's place decides its share of the pod network."""
+        return tuple(dict.fromkeys((*self.zone_order, *(host.zone for host in self.hosts))))
 
     @property
     def nodes(self) -> tuple[Host, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from installer import pki, platforms
 from installer.cluster import Cluster, Host, Platform
@@ -273,6 +274,7 @@ def write_kubeconfig(cluster: Cluster, credentials: Credentials, server: str) ->
         authority=credentials.authorities["kubernetes"],
         user="admin",
         identity=credentials.issued[pki.OPERATOR, "admin"],
+        server_name="" if _certified(cluster, server) else "kubernetes",
     )
     if not path.exists() or path.read_text() != text:
         new = path.with_suffix(".new")
@@ -280,6 +282,12 @@ def write_kubeconfig(cluster: Cluster, credentials: Credentials, server: str) ->
         new.write_text(text)
         new.replace(path)
     return path
+
+
+def _certified(cluster: Cluster, server: str) -> bool:
+    """Whether the API server's certificate names the host of its URL."""
+    known = ("127.0.0.1", *(str(host.address) for host in cluster.controllers))
+    return urlsplit(server).hostname in known
 
 
 @contextlib.contextmanager

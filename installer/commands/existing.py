@@ -97,7 +97,7 @@ def _stanza(cluster: Cluster, host: Host) -> str:
     """One host of an ssh_config(5). A key pinned by the inventory goes by the host's name."""
     known = cluster.state / ("ssh/known_hosts" if host.ssh.host_key else "known_hosts")
     lines = [
-        f"HostName {host.address}",
+        f"HostName {host.ssh.address or host.address}",
         f"Port {host.ssh.port}",
         f"User {host.ssh.user}",
         f'UserKnownHostsFile "{known}"',

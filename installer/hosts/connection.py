@@ -200,7 +200,8 @@ def _socket(host: Host, timeout_s: float) -> socket.socket:
     if host.ssh.dial is not None:
         sock = host.ssh.dial()
     else:
-        sock = socket.create_connection((str(host.address), host.ssh.port), timeout_s)
+        address = host.ssh.address or str(host.address)
+        sock = socket.create_connection((address, host.ssh.port), timeout_s)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)
     return sock

@@ -10,7 +10,7 @@ from typing import Any
 
 from installer.cluster import SSH, Cluster, Group, Host, Network, Platform
 from installer.errors import InventoryError, Problem
-from installer.inventory import kinds, schema, soundness
+from installer.inventory import kinds, schema, sections, soundness
 from installer.inventory.document import Entry, override, parse
 from installer.inventory.kinds import Unfit, listed, whole
 from installer.inventory.schema import Reader
@@ -86,6 +86,13 @@ def _short(file: Path) -> str:
     return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
 
 
+def _in_order(within: IPv4Network, count: int) -> tuple[sections.Place, ...]:
+    """Addresses one after the other, of a controller and `count` nodes."""
+    if within.num_addresses < FIRST_HOST + count + 2:
+        raise Unfit(f"{within} is too small for {count} nodes")
+    return tuple((within[FIRST_HOST + number], "") for number in range(count + 1))
+
+
 class _Reading:
     """One document being read."""
 
@@ -106,7 +113,8 @@ class _Reading:
                 self._problem("network", f"network.{key}: is missing", "give a range: 10.96.0.0/16")
         if "name" not in self.reader.mapping(self._top.get("cluster")):
             self._problem("cluster", "cluster.name: is missing", "give the cluster a name")
-        hosts = self._hosts(network.get("hosts"))
+        section = self._section(network.get("hosts"))
+        hosts = self._settled(section, self._hosts(network.get("hosts"), section))
         self.reader.problems += soundness.networks(network, len(hosts), self._where)
         if self.reader.problems:
             return None
@@ -117,12 +125,44 @@ class _Reading:
             network=Network(**network),
             hosts=hosts,
             state=self._request.clusters / name,
+            section=section,
+            zone_order=tuple(item.zone for item in getattr(section, "subnets", ())),
             **{"kubernetes": "auto", **about},
         )
 
-    def _hosts(self, within: IPv4Network | None) -> tuple[Host, ...]:
+    def _section(self, within: IPv4Network | None) -> Any:
+        """The value of the platform's own section; None for a platform without one, or where it is
+        unsound."""
+        for name in sections.SECTIONS:
+            if name in self._top and name != self._request.platform:
+                advice = f"romana-install {name} -i {_short(self._file)}"
+                self._problem(name, f"{name}: is for another platform", advice)
+        kind = sections.SECTIONS.get(self._request.platform)
+        if kind is None:
+            return None
+        values = self.reader.values(self._top.get(self._request.platform), kind.keys)
+        if self.reader.problems or within is None:
+            return None
+        try:
+            return kind.build(values, within)
+        except Unfit as error:
+            name = self._request.platform
+            self._problem(name, f"{name}: {error.what}", error.advice)
+            return None
+
+    def _settled(self, section: Any, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
+        kind = sections.SECTIONS.get(self._request.platform)
+        if kind is None or section is None:
+            return hosts
+        try:
+            return kind.settled(section, hosts)
+        except Unfit as error:
+            self._problem("hosts", f"hosts: {error.what}", error.advice)
+            return hosts
+
+    def _hosts(self, within: IPv4Network | None, section: Any) -> tuple[Host, ...]:
         if "hosts" not in self._top:
-            return self._counted(within)
+            return self._counted(within, section)
         if "nodes" in self._top:
             self._problem("nodes", "nodes: cannot be counted where hosts are listed", "drop one")
         entries = self.reader.mapping(self._top["hosts"])
@@ -147,10 +187,11 @@ class _Reading:
             self.reader.problems.append(entry.problem(error.what, error.advice))
         return self.reader.values(entry, schema.host_keys(self._directory))
 
-    def _counted(self, within: IPv4Network | None) -> tuple[Host, ...]:
+    def _counted(self, within: IPv4Network | None, section: Any) -> tuple[Host, ...]:
         """Hosts where only the number of nodes is given: a controller, and node1 onwards."""
         entry = self._top.get("nodes", Entry(where="", path="nodes", value=2))
-        if self._request.platform != "sandbox":
+        own = sections.SECTIONS.get(self._request.platform)
+        if self._request.platform != "sandbox" and own is None:
             self._problem("hosts", "hosts: is missing", "list the servers, with their addresses")
             return ()
         try:
@@ -158,20 +199,20 @@ class _Reading:
         except Unfit as error:
             self.reader.problems.append(entry.problem(error.what, error.advice))
             return ()
-        if within is None:
+        if within is None or (own is not None and section is None):
             return ()
-        if within.num_addresses < FIRST_HOST + count + 2:
-            self._problem(
-                "network.hosts", f"network.hosts: {within} is too small for {count} nodes"
-            )
+        try:
+            places = own.places(section, count + 1) if own else _in_order(within, count)
+        except Unfit as error:
+            self._problem("network.hosts", f"network.hosts: {error.what}", error.advice)
             return ()
         names = ["controller", *(f"node{number + 1}" for number in range(count))]
         members = {"controller": names[:1], "nodes": names[1:] or names[:1]}
         if "groups" in self._top:
             self._problem("groups", "groups: need hosts to be listed", "drop it, or list hosts")
         return tuple(
-            self._host(name, {}, within[FIRST_HOST + number], members)
-            for number, name in enumerate(names)
+            self._host(name, {"zone": zone} if zone else {}, address, members)
+            for name, (address, zone) in zip(names, places, strict=True)
         )
 
     def _members(self) -> dict[str, tuple[Entry, ...]]:

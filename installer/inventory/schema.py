@@ -14,7 +14,7 @@ from installer.inventory import kinds
 from installer.inventory.document import Entry
 from installer.inventory.kinds import Kind, Unfit
 
-TOP = ("cluster", "network", "hosts", "groups", "nodes", "vars", "group_vars")
+TOP = ("cluster", "network", "hosts", "groups", "nodes", "vars", "group_vars", "aws")
 GROUPS = ("controller", "nodes")
 CLUSTER: Mapping[str, Kind] = {
     "name": kinds.name(20),
@@ -51,6 +51,8 @@ def variables(directory: Path) -> Mapping[str, Kind]:
         "labels": kinds.labels,
         "taints": kinds.taints,
         "memory_mb": kinds.whole(512, 1 << 24),
+        "disk_gb": kinds.whole(8, 16384),
+        "instance_type": kinds.text,
     }
 
 

@@ -10,7 +10,9 @@ import yaml
 from installer.pki.certificates import Pair
 
 
-def kubeconfig(*, cluster: str, server: str, authority: Pair, user: str, identity: Pair) -> str:
+def kubeconfig(
+    *, cluster: str, server: str, authority: Pair, user: str, identity: Pair, server_name: str = ""
+) -> str:
     """A kubeconfig with everything in it, so that one file of mode 0600 is all that has to be kept
     secret.
 
@@ -20,6 +22,7 @@ def kubeconfig(*, cluster: str, server: str, authority: Pair, user: str, identit
         authority: who signed the server's certificate.
         user: the name under which the identity appears.
         identity: the client certificate and its key.
+        server_name: what the server's certificate says, where that is not the URL's host.
     """
     context = f"{user}@{cluster}"
     return yaml.safe_dump(
@@ -31,6 +34,7 @@ def kubeconfig(*, cluster: str, server: str, authority: Pair, user: str, identit
                     "name": cluster,
                     "cluster": {
                         "server": server,
+                        **({"tls-server-name": server_name} if server_name else {}),
                         "certificate-authority-data": _base64(authority.certificate),
                     },
                 }

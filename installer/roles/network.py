@@ -116,7 +116,8 @@ def _config(target: Target) -> str:
         pods=cluster.network.pods,
         block_size=cluster.network.block_size,
         zone=host.zone,
-        zones=tuple(dict.fromkeys(each.zone for each in cluster.hosts)),
+        zones=cluster.zones,
+        near=(host.near,) if host.near else (),
         masquerade="true" if cluster.network.masquerade else "false",
         mtu=cluster.network.mtu or "auto",
     )
