@@ -76,6 +76,7 @@ class Agent:
             layout=config.pods.layout(),
             store=self._store,
             claimer=claimer,
+            near=config.pods.preferred,
         )
         self._reconciler = Reconciler(
             store=self._store, leases=self._leases, kernel=self._kernel, metrics=self._metrics
@@ -144,7 +145,7 @@ class Agent:
         self._config = config
         self._store.segment_labels = config.segment_labels
         self._kernel.configure(config)
-        self._blocks.configure(config.pods.zone, config.pods.layout())
+        self._blocks.configure(config.pods.zone, config.pods.layout(), config.pods.preferred)
         self._reconciler.audit()
         log.info("configuration read again")
 

@@ -80,21 +80,30 @@ class Blocks:
         layout: the layout of the pod network.
         store: where the claimed blocks of all nodes are known.
         claimer: who enters a claim.
+        near: the prefix of the zone that this node's claims begin in.
     """
 
     def __init__(
-        self, *, node: str, zone: str, layout: Layout, store: Store, claimer: Claimer
+        self,
+        *,
+        node: str,
+        zone: str,
+        layout: Layout,
+        store: Store,
+        claimer: Claimer,
+        near: Network | None = None,
     ) -> None:
         self._node = node
         self._zone = zone
         self._layout = layout
         self._store = store
         self._claimer = claimer
+        self._near = near
         self._turn = asyncio.Lock()
 
-    def configure(self, zone: str, layout: Layout) -> None:
+    def configure(self, zone: str, layout: Layout, near: Network | None = None) -> None:
         """Take another layout for the claims to come; blocks that are held stay."""
-        self._zone, self._layout = zone, layout
+        self._zone, self._layout, self._near = zone, layout, near
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -124,7 +133,7 @@ class Blocks:
             if fresh:
                 return fresh[0]
             taken = {block.cidr for block in self._store.blocks()}
-            candidates = self._layout.candidates(self._zone, self._node, version, taken)
+            candidates = self._layout.candidates(self._zone, self._node, version, taken, self._near)
             for _, cidr in zip(range(MAX_ATTEMPTS), candidates, strict=False):
                 block = AddressBlock(cidr=cidr, node=self._node)
                 if await self._claimer.claim(block):

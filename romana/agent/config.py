@@ -54,11 +54,19 @@ class PodSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     block_size_v6: int = 121
     zone: str = "default"
     zones: tuple[str, ...] = ("default",)
+    near: str = ""
 
     def __post_init__(self) -> None:
         if not self.cidrs:
             raise ValueError("`cidrs` must hold at least one prefix")
         self.layout().shares(self.zone)
+        if self.near:
+            ip_network(self.near)
+
+    @property
+    def preferred(self) -> Network | None:
+        """Where this host's claims begin, if it matters."""
+        return ip_network(self.near) if self.near else None
 
     def layout(self) -> Layout:
         """The layout of the pod network."""

@@ -78,11 +78,23 @@ class Layout:
         )
 
     def candidates(
-        self, zone: str, node: str, version: int, taken: Collection[Network]
+        self,
+        zone: str,
+        node: str,
+        version: int,
+        taken: Collection[Network],
+        near: Network | None = None,
     ) -> Iterator[Network]:
         """Blocks that a host may try to claim, best first: those of its zone that nobody holds, in
         order, beginning at a place that differs from host to host, so that hosts that start
         together do not all ask for the same one.
+
+        Args:
+            zone: the host's.
+            node: the host's name.
+            version: the address family.
+            taken: blocks that are held.
+            near: the prefix to begin with, where the fabric has a route to the host for it.
         """
         for share in self.shares(zone):
             if share.version != version:
@@ -91,6 +103,9 @@ class Layout:
             count = 1 << (size - share.prefixlen)
             digest = blake2b(node.encode(), digest_size=8).digest()
             start = int.from_bytes(digest, "big") % count
+            if near is not None and _within(near, share):
+                offset = int(near.network_address) - int(share.network_address)
+                start = offset >> (share.max_prefixlen - size)
             held = _Held(taken)
             for step in range(count):
                 block = _part(share, size, (start + step) % count)
@@ -132,6 +147,10 @@ def holding(blocks: Sequence[Network], address: Address) -> Network | None:
     return next(
         (block for block in blocks if address.version == block.version and address in block), None
     )
+
+
+def _within(near: Network, share: Network) -> bool:
+    return near.version == share.version and near.network_address in share
 
 
 def _part(cidr: Network, size: int, index: int) -> Network:

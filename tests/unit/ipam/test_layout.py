@@ -96,3 +96,25 @@ def test_usable_and_holding():
     )
     assert holding([ip_network("fd00::/64"), block], ip_address("10.0.0.130")) == block
     assert holding([block], ip_address("10.0.1.1")) is None
+
+
+def test_claims_begin_near_where_the_fabric_leads() -> None:
+    one = layout("10.112.0.0/12", zones=("a", "b"), block_size=25)
+    near = ip_network("10.122.0.0/15")
+    first = next(one.candidates("b", "node1", 4, (), near))
+    assert str(first) == "10.122.0.0/25"
+    held = {ip_network("10.122.0.0/25")}
+    assert str(next(one.candidates("b", "node1", 4, held, near))) == "10.122.0.128/25"
+
+
+def test_a_full_prefix_is_followed_by_the_rest_of_the_zone() -> None:
+    one = layout("10.0.0.0/24", zones=("a", "b"), block_size=27)
+    near = ip_network("10.0.0.192/26")
+    found = [str(block) for block in one.candidates("b", "node1", 4, (), near)]
+    assert found == ["10.0.0.192/27", "10.0.0.224/27", "10.0.0.128/27", "10.0.0.160/27"]
+
+
+def test_a_prefix_of_another_zone_does_not_count() -> None:
+    one = layout("10.112.0.0/12", zones=("a", "b"), block_size=25)
+    plain = next(one.candidates("a", "node1", 4, ()))
+    assert next(one.candidates("a", "node1", 4, (), ip_network("10.122.0.0/15"))) == plain
