@@ -173,6 +173,35 @@ def ssh(
 
 @main.command()
 @_cluster
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The archive, or a directory for it."
+)
+@_json
+def support(
+    inventory: Path | None,
+    name: str,
+    settings: tuple[str, ...],
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Collects what someone who is to help has to see, in one archive.
+
+    Versions, states, logs, rules, routes and the last runs' journal, of all hosts that answer;
+    without private keys, tokens, passwords and the values of environment variables. Nothing is
+    changed.
+
+    \b
+    Example:
+      romana-install support -n sandbox -o /tmp
+    """
+    from installer.commands import support as collecting
+
+    wish = Wish(inventory=inventory, name=name, settings=settings)
+    _run(lambda reporting: collecting.collect(wish, output, reporting), as_json)
+
+
+@main.command()
+@_cluster
 @_json
 @_yes
 def destroy(

@@ -33,7 +33,18 @@ def probes(resources: Sequence[Resource], marker: str) -> str:
         resources: in the order of their numbers in the output.
         marker: a word that occurs in no output.
     """
-    parts = (_section(index, item.probe(), "both") for index, item in enumerate(resources))
+    return questions([item.probe() for item in resources], marker)
+
+
+def questions(texts: Sequence[str], marker: str) -> str:
+    """One script that runs all texts, whatever becomes of each, with what each prints on standard
+    output and standard error told apart.
+
+    Args:
+        texts: in the order of their numbers in the output.
+        marker: a word that occurs in no output.
+    """
+    parts = (_section(index, text, "both") for index, text in enumerate(texts))
     both = (
         f"both() {{ printf '\\n%s\\n' \"{marker} $*\"; printf '\\n%s\\n' \"{marker} $*\" >&2; }}\n"
     )

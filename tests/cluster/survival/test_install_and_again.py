@@ -3,6 +3,7 @@ mended."""
 
 import json
 import subprocess
+import tarfile
 
 import pytest
 
@@ -47,6 +48,29 @@ def test_status_and_smoke_test_say_that_all_is_well(installed):
     tested = installed.run("test", "--json")
     assert tested.code == 0, tested.err
     assert all(check["passed"] for check in tested.of("CheckResult"))
+
+
+def test_what_is_collected_for_support_holds_no_secret_of_the_cluster(installed, tmp_path):
+    told = installed.run("support", "-o", str(tmp_path))
+    assert told.code == 0, told.err
+    (archive,) = tmp_path.iterdir()
+    with tarfile.open(archive) as tar:
+        texts = {
+            member.name.partition("/")[2]: tar.extractfile(member).read()
+            for member in tar.getmembers()
+        }
+    for host in HOSTS:
+        assert json.loads(texts[f"hosts/{host}/romana/verify.json"])["equal"]
+        assert b"table inet romana" in texts[f"hosts/{host}/network/nftables"]
+    nodes = json.loads(texts["api/nodes.json"])["items"]
+    assert {node["metadata"]["name"] for node in nodes} == set(HOSTS)
+    missing = texts["README"].decode().partition("Could not be had:")[2].splitlines()
+    assert [line for line in missing if line.startswith("api")] == []
+    keys = [path.read_bytes().split() for path in installed.state.glob("pki/**/*.key")]
+    lines = {line for key in keys for line in key if len(line) > 16}
+    everything = b"\n".join(texts.values())
+    assert len(lines) > 20
+    assert [line for line in lines if line in everything] == []
 
 
 def test_a_second_run_changes_nothing(installed):
