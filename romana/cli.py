@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from romana.authoring.command import add, remove
+from romana.bench.command import bench
 from romana.console import ASK_THE_CLUSTER, ask, asking, dump, table
 from romana.insight.command import diff, explained, matrix, source_option
 from romana.version import VERSION
@@ -113,6 +114,7 @@ def policy_show(name: str, path: str, as_json: bool) -> None:
     return click.echo(yaml.safe_dump_all(answer, sort_keys=False, default_flow_style=None).rstrip())
 
 
+main.add_command(bench)
 main.add_command(diff)
 main.add_command(matrix)
 policy.add_command(add)

@@ -164,7 +164,8 @@ class Cluster:
         wanted = tuple(pods)
         for pod in wanted:
             self._count += 1
-            self._pods[pod.title] = (self._lab.namespace(f"pod-{self._count}"), pod)
+            name = f"pod-{self._placement.host(pod.address)}-{self._count}"
+            self._pods[pod.title] = (self._lab.namespace(name), pod)
         tuple(self._threads.map(self._attach, wanted))
         return {pod.title: self._pods[pod.title][0] for pod in wanted}
 
