@@ -45,6 +45,11 @@ _converging = _options(
     click.option("--check", is_flag=True, help="Say what would change, and change nothing."),
     click.option("--diff", is_flag=True, help="Show how files differ."),
     click.option("--limit", default="", metavar="HOSTS", help="Only these hosts: node1,node2."),
+    click.option(
+        "--take-over",
+        is_flag=True,
+        help="Take the cluster's lock from a run elsewhere that is dead.",
+    ),
     _json,
     _yes,
 )
@@ -221,7 +226,8 @@ def destroy(
 
 def _converge(
     platform: Platform, *, inventory: Path | None, name: str, settings: tuple[str, ...],
-    check: bool, diff: bool, limit: str, as_json: bool, yes: bool, nodes: int | None = None,
+    check: bool, diff: bool, limit: str, take_over: bool, as_json: bool, yes: bool,
+    nodes: int | None = None,
 ) -> None:  # fmt: skip
     """What the command of each platform does, with its options as click hands them over."""
     from installer.commands.converge import How, converge
@@ -230,7 +236,7 @@ def _converge(
     hosts = tuple(host.strip() for host in limit.split(",") if host.strip())
     if limit and not hosts:
         raise click.BadParameter("names no host", param_hint="--limit")
-    how = How(check=check, limit=hosts, confirm=_asking(yes or as_json))
+    how = How(check=check, limit=hosts, take_over=take_over, confirm=_asking(yes or as_json))
     _run(lambda reporting: converge(platform, wish, how, reporting), as_json, diff)
 
 

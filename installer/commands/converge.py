@@ -19,7 +19,7 @@ from installer.commands.clusters import Wish
 from installer.commands.next_steps import next_steps
 from installer.commands.preparing import Prepared, connected, prepare
 from installer.commands.reporting import Reporting, utc
-from installer.engine import journal, lock
+from installer.engine import cluster_lock, journal, lock
 from installer.engine.apply import Applied, apply
 from installer.engine.plan import Plan, Verdict, Work
 from installer.errors import InstallerError, SmokeFailed
@@ -39,10 +39,12 @@ class How:
         check: only say what would change.
         limit: names of hosts to work on; empty for all.
         confirm: asked before a cluster that works is changed; a question in, whether to go on out.
+        take_over: take the cluster's lock from a run elsewhere that is dead.
     """
 
     check: bool = False
     limit: tuple[str, ...] = ()
+    take_over: bool = False
     confirm: Callable[[str], bool] = lambda question: True
 
 
@@ -182,12 +184,28 @@ class _Converging:
             prepared = prepare(cluster, sessions, self._how.limit, self._emit)
             if not self._agreed(prepared.plan):
                 return self._recap(sessions, prepared, "", declined=True)
-            self._record()
-            applied = apply(prepared.plan, sessions, self._emit)
-            stopped = self._afterwards(cluster, sessions, prepared, applied)
+            with self._locked(cluster, sessions, prepared.plan):
+                self._record()
+                applied = apply(prepared.plan, sessions, self._emit)
+                stopped = self._afterwards(cluster, sessions, prepared, applied)
             if not stopped and prepared.lost:
                 stopped = f"stopped on {', '.join(prepared.lost)} because it could not be reached"
             return self._recap(sessions, prepared, stopped)
+
+    def _locked(
+        self, cluster: Cluster, sessions: Mapping[str, Session], plan: Plan
+    ) -> contextlib.AbstractContextManager[None]:
+        """Keeps others from changing the cluster, where there is something to change."""
+        if not plan.pending:
+            return contextlib.nullcontext()
+        claim = cluster_lock.Claim(
+            place=cluster_lock.place_of(cluster.state),
+            owner=lock.whoami(),
+            command=self._reporting.command,
+            since=utc(),
+        )
+        there = [sessions[host.name] for host in cluster.controllers if host.name in sessions]
+        return cluster_lock.held(claim, there, self._emit, take_over=self._how.take_over)
 
     def _agreed(self, plan: Plan) -> bool:
         """A cluster that was complete is not changed without asking."""

@@ -14,6 +14,11 @@ from pathlib import Path
 from installer.errors import InstallerError
 
 
+def whoami() -> str:
+    """This process and whose it is, for others to read."""
+    return f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"
+
+
 @contextlib.contextmanager
 def exclusive(path: Path, command: str, now: str) -> Iterator[None]:
     """Holds the lock.
@@ -37,9 +42,6 @@ def exclusive(path: Path, command: str, now: str) -> Iterator[None]:
                 "wait for it to end, or end that process",
             ) from error
         file.truncate(0)
-        file.write(
-            f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()} ({command}), "
-            f"since {now}\n"
-        )
+        file.write(f"{whoami()} ({command}), since {now}\n")
         file.flush()
         yield
