@@ -40,8 +40,17 @@ class Init(Protocol):
     def enable(self, name: str) -> str:
         """Sh text that makes the init system read the definition, and start the service at boot."""
 
+    def disable(self, name: str) -> str:
+        """Sh text that keeps the service from starting at boot; what runs goes on."""
+
+    def start(self, name: str) -> str:
+        """Sh text that has the service started if it does not run, without waiting for it."""
+
+    def stop(self, name: str) -> str:
+        """Sh text that stops the service, and ends when it has stopped."""
+
     def restart(self, name: str) -> str:
-        """Sh text that starts the service, or restarts it if it runs."""
+        """Sh text that starts the service, or restarts it if it runs, as its definition is now."""
 
     def failed(self, name: str) -> str:
         """Sh text that succeeds once the init system has given up on the service."""

@@ -51,6 +51,18 @@ class Systemd:
             f"systemctl enable --quiet {unit}\n"
         )
 
+    def disable(self, name: str) -> str:
+        """Takes the link of the boot away; what runs goes on."""
+        return f"systemctl disable --quiet {_unit_name(name)}\n"
+
+    def start(self, name: str) -> str:
+        """Does not wait for readiness, which the service asks for itself."""
+        return f"systemctl start --no-block {_unit_name(name)}\n"
+
+    def stop(self, name: str) -> str:
+        """Waits until it has stopped."""
+        return f"systemctl stop {_unit_name(name)}\n"
+
     def restart(self, name: str) -> str:
         """Forgets earlier failures, which would count against the start limit."""
         unit = _unit_name(name)

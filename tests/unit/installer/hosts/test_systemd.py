@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from installer.errors import InstallerError
 from installer.hosts.facts import Facts
 from installer.hosts.gather import parse
-from installer.hosts.init import Systemd, of
+from installer.hosts.init import Systemd, Upstart, of
 from installer.hosts.init.systemd import word
 from installer.resources import Service
 
@@ -91,5 +91,6 @@ def facts(init: str) -> Facts:
 
 def test_the_init_system_is_chosen_by_the_facts() -> None:
     assert of(facts("systemd")) == SYSTEMD
-    with pytest.raises(InstallerError, match="h: its init system is upstart"):
-        of(facts("upstart"))
+    assert of(facts("upstart")) == Upstart()
+    with pytest.raises(InstallerError, match="h: its init system is unknown"):
+        of(facts("unknown"))
