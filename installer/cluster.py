@@ -102,6 +102,11 @@ class Cluster:
     domain: str = "cluster.local"
     api_port: int = 6443
     download_url: str = "https://dl.k8s.io"
+    upstream_url: str = "https://github.com"
+    """Where programs of other projects are had from, for hosts whose distribution lacks them."""
+    package_mirror: str = ""
+    """Where the hosts' distribution packages are, if not where the hosts look by themselves: the
+    archives of old releases move."""
     smoke: bool = True
     zone_order: tuple[str, ...] = ()
     """Zones in the order in which they share out the pod network; zones of hosts that are not named

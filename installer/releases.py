@@ -16,6 +16,9 @@ OLDEST = 20
 NEWEST = 34
 """The newest one."""
 
+CONCATENATED_INTERVALS = (5, 6)
+"""The kernel release that brought nftables' sets of concatenated intervals, which policies need."""
+
 Program = Literal["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"]
 _VERSION = re.compile(r"^v1\.(\d+)\.(\d+)$")
 
@@ -51,16 +54,21 @@ class _Needs:
 
     first: int
     kernel: tuple[int, int]
+    why_kernel: str
     containerd: tuple[int, int]
     cgroup_v1: bool
 
 
+# Required of every kubelet since the two feature gates that turned it off were locked in 1.20; one
+# that does not find it ends at once (kubernetes#79046, #94140).
+_PIDS = "its kubelet wants the control group `pids`, which came with 4.3"
+_FLOOR = "what its project supports begins there (KEP-3104)"
 _NEEDS = (
-    _Needs(0, (3, 10), (1, 3), True),
-    _Needs(26, (3, 10), (1, 6), True),  # CRI v1 only
-    _Needs(32, (4, 19), (1, 6), True),  # KEP-3104's support floor
-    _Needs(35, (4, 19), (1, 7), False),  # failCgroupV1
-    _Needs(36, (4, 19), (2, 0), False),
+    _Needs(0, (4, 3), _PIDS, (1, 3), True),
+    _Needs(26, (4, 3), _PIDS, (1, 6), True),  # CRI v1 only
+    _Needs(32, (4, 19), _FLOOR, (1, 6), True),
+    _Needs(35, (4, 19), _FLOOR, (1, 7), False),  # failCgroupV1
+    _Needs(36, (4, 19), _FLOOR, (2, 0), False),
 )
 
 
@@ -136,6 +144,16 @@ def controller_taint(version: str) -> str:
 def minimum_kernel(version: str) -> tuple[int, int]:
     """The oldest kernel release that a version runs on."""
     return _needs(version).kernel
+
+
+def why_kernel(version: str) -> str:
+    """Why a version runs on no older kernel, in words for the operator."""
+    return _needs(version).why_kernel
+
+
+def data_plane(kernel: tuple[int, int]) -> Literal["nftables", "iptables"]:
+    """Which backend the agent can count on with a kernel."""
+    return "nftables" if kernel >= CONCATENATED_INTERVALS else "iptables"
 
 
 def minimum_containerd(version: str) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from installer.artifacts.choice import choose, chosen, record
 from installer.artifacts.download import Site
 from installer.artifacts.fetch import Depot
 from installer.artifacts.romana_release import build_release
+from installer.artifacts.upstream import Name, bring
 from installer.cluster import Cluster
 from installer.events import Emit
 
@@ -26,6 +27,7 @@ def prepare(
     cluster: Cluster,
     *,
     pythons: Collection[str],
+    upstream: Collection[Name] = (),
     emit: Emit,
     architecture: str = "amd64",
     cache: Path | None = None,
@@ -34,7 +36,9 @@ def prepare(
 
     Args:
         cluster: whose `kubernetes`, `download_url` and `state` say what, from where, and where the
-        choice is recorded. pythons: the Python versions of all hosts, as in their facts: "3.11".
+        choice is recorded.
+        pythons: the Python versions that agents run with, of all hosts: "3.11".
+        upstream: what is brought to hosts whose distribution lacks it.
         emit: receives notices and progress.
         architecture: the hosts', as Kubernetes spells it.
         cache: where artifacts are kept; the user's cache where it is left out.
@@ -63,4 +67,5 @@ def prepare(
             )
             for image in images.images()
         ),
+        upstream=bring(upstream, cluster.upstream_url, architecture, depot),
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 CONTROLLER_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -53,13 +53,15 @@ class Artifacts:
 
     `kubernetes` is the version chosen, `programs` its binaries by name, `releases` the Romana
     release by the hosts' Python version ("3.11"), `images` the container images that every host
-    holds, each named by its reference.
+    holds, each named by its reference, `upstream` what is brought to hosts whose distribution
+    lacks it.
     """
 
     kubernetes: str
     programs: Mapping[str, Resolved]
     releases: Mapping[str, Resolved]
     images: tuple[Resolved, ...]
+    upstream: Mapping[str, Resolved] = field(default_factory=dict)
 
     def program(self, name: str) -> Resolved:
         """A Kubernetes binary by its name."""

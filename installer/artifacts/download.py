@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from installer.artifacts.checksums import require, sha256_of
 from installer.errors import ArtifactError
@@ -22,6 +22,7 @@ CONNECT_S = 4.0
 STALL_S = 30.0
 _CHUNK = 1 << 18
 _TRIES = 3
+_LIST_BYTES = 4 << 20
 _DIGEST = re.compile(r"^[0-9a-f]{64}\b")
 
 Advance = Callable[[int, int], None]
@@ -70,12 +71,7 @@ class Site:
             Unanswered, NotThere: as for any file.
             ArtifactError: the way to the site is open to tampering, or the answer is no checksum.
         """
-        parts = urlsplit(url)
-        if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-            raise ArtifactError(
-                f"{url}: no checksum is pinned, and one fetched without TLS proves nothing",
-                "use an https:// download_url, or bring an artifacts.lock into the state directory",
-            )
+        _require_trust(url, "download_url")
         found = _DIGEST.match(self._text(f"{url}.sha256"))
         if not found:
             raise ArtifactError(f"{url}.sha256: this is no SHA-256 checksum")
@@ -84,6 +80,28 @@ class Site:
     def _text(self, url: str) -> str:
         with _open(url, self.connect_s) as answer:
             return answer.read(4096).decode("ascii", "replace")
+
+
+def listed_sha256(sums: str, url: str) -> str:
+    """The checksum of a file in a list that a site publishes, in lines as sha256sum writes them.
+
+    Args:
+        sums: the list's URL.
+        url: the file's.
+
+    Raises:
+        Unanswered, NotThere: as for any file.
+        ArtifactError: the way to the site is open to tampering, or the list does not have the file.
+    """
+    _require_trust(sums, "upstream_url")
+    wanted = unquote(url.rpartition("/")[2])
+    with _open(sums, CONNECT_S) as answer:
+        lines = answer.read(_LIST_BYTES).decode("ascii", "replace").splitlines()
+    for line in lines:
+        digest, *names = line.split()[:2] or [""]
+        if _DIGEST.match(digest) and (not names or names[0].lstrip("*") == wanted):
+            return digest
+    raise ArtifactError(f"{sums}: there is no SHA-256 checksum of {wanted}")
 
 
 def download(url: str, target: Path, sha256: str, advance: Advance) -> None:
@@ -183,6 +201,15 @@ def _open(url: str, timeout_s: float, start: int = 0) -> HTTPResponse:
     if isinstance(answer, Exception):
         raise Unanswered(f"{_site(url)} cannot be reached: {_reason(answer)}")
     return answer
+
+
+def _require_trust(url: str, key: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise ArtifactError(
+            f"{url}: no checksum is pinned, and one fetched without TLS proves nothing",
+            f"use an https:// {key}, or bring an artifacts.lock into the state directory",
+        )
 
 
 def _require_http(url: str) -> None:

@@ -44,7 +44,7 @@ class Depot:
             ArtifactError: no source has them, or one is not what its checksum says.
         """
         wanted = kubernetes_artifacts(choice.version, architecture)
-        with _alone(self.cache / "kubernetes" / choice.version):
+        with alone(self.cache / "kubernetes" / choice.version):
             source = self._fill(choice, architecture, wanted)
             choice = replace(choice, source=source)
             folder = self._folder(choice, architecture)
@@ -106,7 +106,7 @@ class Depot:
             digest = digest or self.site.published_sha256(url)
             if not (folder / artifact.name).exists():
                 label = f"download {artifact.name} {choice.version}"
-                download(url, folder / artifact.name, digest, self._advance(label))
+                download(url, folder / artifact.name, digest, self.advance(label))
             sums[artifact.name] = digest
         # Last of all: a folder without it is not complete.
         write_sums(folder / _SUMS, sums)
@@ -141,7 +141,7 @@ class Depot:
             name = f"debian-{architecture}-{sha256_of(SCRIPT)[:8]}"
         return self.cache / "kubernetes" / choice.version / name
 
-    def _advance(self, what: str) -> Advance:
+    def advance(self, what: str) -> Advance:
         """Turns bytes into progress events, a few a second."""
         last = time.monotonic()
 
@@ -160,7 +160,7 @@ def _complete(folder: Path, wanted: tuple[Artifact, ...]) -> bool:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Only one process at a time fills a folder of the cache; the others wait and find it full."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as stream:

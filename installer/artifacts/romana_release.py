@@ -34,14 +34,18 @@ from installer.events import Emit, Progress
 from romana.version import VERSION
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "agent.txt"
+BROUGHT_PYTHON = "/opt/romana/python"
+"""Where hosts without a fit Python have a relocatable one."""
 PROGRAMS = {
     "romana": "romana.cli",
     "romana-agent": "romana.agent.daemon",
     "romana-cni": "romana.cni.plugin",
 }
 """Start scripts and the modules whose `main` they call."""
-_PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
-_FORMAT = "1"
+_PLATFORMS = {"amd64": "x86_64-manylinux_2_17", "arm64": "aarch64-manylinux_2_17"}
+"""manylinux2014: the oldest C library among hosts is 2.19, and such wheels run with every later
+one."""
+_FORMAT = "2"
 """Changes when the archive's layout does."""
 _LEFT_OUT = frozenset(
     ("__pycache__", ".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
@@ -98,7 +102,8 @@ def _digest(package: Path, python: str, architecture: str) -> str:
 
 def _dependencies(python: str, architecture: str, folder: Path, emit: Emit) -> Path:
     """The directory of installed dependencies; kept by the digest of what was asked for."""
-    asked = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:10]
+    platform = _PLATFORMS[architecture]
+    asked = hashlib.sha256(platform.encode() + REQUIREMENTS.read_bytes()).hexdigest()[:10]
     target = folder / f"dependencies-py{python}-{architecture}-{asked}"
     if target.exists():
         return target
@@ -107,7 +112,7 @@ def _dependencies(python: str, architecture: str, folder: Path, emit: Emit) -> P
     part = target.with_name(target.name + ".part")
     command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-config"]
     command += ["--python", sys.executable, "--target", str(part), "--require-hashes"]
-    command += ["--python-version", python, "--python-platform", _PLATFORMS[architecture]]
+    command += ["--python-version", python, "--python-platform", platform]
     command += ["--only-binary", ":all:", "--link-mode", "copy", "-r", str(REQUIREMENTS)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
@@ -147,16 +152,16 @@ def _members(package: Path, libraries: Path, python: str) -> Iterator[tuple[str,
 
 
 def start_script(module: str, python: str) -> str:
-    """A start script that is sh and Python at once: sh finds the interpreter on PATH, and Python
-    starts isolated from the host's packages, its environment and the site module, which also makes
-    it quick.
+    """A start script that is sh and Python at once: sh finds the interpreter, one that was brought
+    along before the host's own, and Python starts isolated from the host's packages, its
+    environment and the site module, which also makes it quick.
 
     Args:
         module: whose `main` is called.
         python: the interpreter's version.
     """
     return f"""#!/bin/sh
-''''exec python{python} -IS "$0" "$@" # '''
+''''export PATH="{BROUGHT_PYTHON}/bin:$PATH"; exec python{python} -IS "$0" "$@" # '''
 import os
 import sys
 

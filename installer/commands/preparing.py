@@ -13,6 +13,7 @@ from pathlib import Path
 from installer import artifacts, pki
 from installer.artifacts.choice import choose, record
 from installer.artifacts.download import Site
+from installer.artifacts.upstream import Name
 from installer.cluster import Cluster, Host
 from installer.commands.adopting import adopt_lost
 from installer.engine.parallel import over_hosts
@@ -25,7 +26,8 @@ from installer.hosts.gather import gather
 from installer.hosts.session import Session
 from installer.pki import Credentials
 from installer.roles import ROLES
-from installer.roles.base import python_version
+from installer.roles.brought import python_version
+from installer.roles.brought import wanted as brought
 from installer.roles.preflight import examine, notes
 from installer.roles.role import Target
 
@@ -90,6 +92,7 @@ def prepare(
     had = artifacts.prepare(
         cluster,
         pythons={python_version(seen) for seen in facts.values()},
+        upstream=_brought(cluster, facts),
         architecture=architecture,
         emit=emit,
     )
@@ -150,6 +153,16 @@ def _preflight(cluster: Cluster, facts: Mapping[str, Facts], version: str, emit:
         raise PreflightError(
             f"the hosts have {count}; nothing was changed on them", problems, "mend and run again"
         )
+
+
+def _brought(cluster: Cluster, facts: Mapping[str, Facts]) -> frozenset[Name]:
+    """What any host has to be brought that its distribution lacks."""
+    return frozenset(
+        name
+        for host in cluster.hosts
+        if host.name in facts
+        for name in brought(facts[host.name], controller=host.is_controller)
+    )
 
 
 def _architecture(facts: Mapping[str, Facts]) -> str:

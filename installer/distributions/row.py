@@ -17,12 +17,14 @@ AGENT_PYTHON = (3, 10)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packages:
     """What a distribution calls the packages that hosts need. `cni_plugins` is where its package
-    of CNI plugins puts them."""
+    of CNI plugins puts them; `brought` is what it has none of, or none that is new enough, and the
+    installer brings along (see `installer.artifacts.upstream`)."""
 
     base: tuple[str, ...]
     runtime: tuple[str, ...]
     etcd: tuple[str, ...]
     cni_plugins: str = "/usr/lib/cni"
+    brought: tuple[Literal["containerd", "runc", "cni-plugins", "etcd"], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,11 @@ class Distribution:
     """The last day of security updates without a contract: "2029-05-31"."""
     archive: str
     """Host and path that its packages are at, for apt."""
+    kernel_package: str = ""
+    """The package of the newest kernel of its archive, where it did not come with it."""
+    pockets: tuple[str, ...] = ()
+    """Suites of the archive beside the release's own, where all are at one place: "trusty-updates".
+    """
     lacks: str = ""
     packages: Packages | None = None
 

@@ -12,6 +12,15 @@ _TODAY = Packages(
     runtime=("containerd", "runc", "containernetworking-plugins"),
     etcd=("etcd-server", "etcd-client"),
 )
+_TRUSTY = Packages(
+    # cgroup-lite mounts what systemd mounts elsewhere.
+    base=("ca-certificates", "cgroup-lite", "conntrack", "curl", "iproute2", "ipset", "iptables")
+    + ("kmod", "mount", "procps", "util-linux"),
+    runtime=(),
+    etcd=(),
+    cni_plugins="/opt/cni/plugins",
+    brought=("containerd", "runc", "cni-plugins", "etcd"),
+)
 
 TABLE = (
     Distribution(
@@ -33,7 +42,9 @@ TABLE = (
         etcd=None,
         updates_until="2019-04-25",
         archive=_UBUNTU,
-        lacks="its archive has no containerd, runc or etcd, and its python3 is 3.4",
+        kernel_package="linux-generic-lts-xenial",
+        pockets=("trusty-updates", "trusty-security"),
+        packages=_TRUSTY,
     ),
     Distribution(
         id="ubuntu",
@@ -54,6 +65,8 @@ TABLE = (
         etcd=(2, 2),
         updates_until="2021-04-30",
         archive=_UBUNTU,
+        kernel_package="linux-generic-hwe-16.04",
+        pockets=("xenial-updates", "xenial-security"),
         lacks="its containerd is 1.2, its etcd 2.2 and its python3 3.5, all too old",
     ),
     Distribution(
@@ -75,6 +88,8 @@ TABLE = (
         etcd=(3, 2),
         updates_until="2023-05-31",
         archive=_UBUNTU,
+        kernel_package="linux-generic-hwe-18.04",
+        pockets=("bionic-updates", "bionic-security"),
         lacks="its archive has no CNI plugins, and its python3 is 3.6",
     ),
     Distribution(
@@ -96,6 +111,8 @@ TABLE = (
         etcd=(3, 2),
         updates_until="2025-05-31",
         archive=_UBUNTU,
+        kernel_package="linux-generic-hwe-20.04",
+        pockets=("focal-updates", "focal-security"),
         lacks="its python3 is 3.8, and the agent needs 3.10",
     ),
     Distribution(
@@ -117,6 +134,8 @@ TABLE = (
         etcd=(3, 3),
         updates_until="2027-05-31",
         archive=_UBUNTU,
+        kernel_package="linux-generic-hwe-22.04",
+        pockets=("jammy-updates", "jammy-security"),
         packages=_TODAY,
     ),
     Distribution(
@@ -138,6 +157,8 @@ TABLE = (
         etcd=(3, 4),
         updates_until="2029-05-31",
         archive=_UBUNTU,
+        kernel_package="linux-generic-hwe-24.04",
+        pockets=("noble-updates", "noble-security"),
         packages=_TODAY,
     ),
     Distribution(

@@ -3,6 +3,7 @@ functions."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,3 +51,9 @@ class Facts:
     not set up."""
     packages: tuple[tuple[str, str], ...] = ()
     """Installed versions of the packages we may install."""
+
+
+def kernel_release(text: str) -> tuple[int, int]:
+    """The first two numbers of a version: (6, 1) of "6.1.0-18-amd64"; (0, 0) where it has none."""
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -2,7 +2,7 @@
 say() { echo "$1 $2"; }
 say clock "$(date +%s.%N)"
 say hostname "$(cat /proc/sys/kernel/hostname)"
-say machine_id "$(cat /etc/machine-id 2>/dev/null || :)"
+say machine_id "$(cat /etc/machine-id 2>/dev/null || cat /var/lib/dbus/machine-id 2>/dev/null || :)"
 (
   if [ -r /etc/os-release ]; then . /etc/os-release; fi
   echo "os_id ${ID:-}"

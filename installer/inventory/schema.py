@@ -22,6 +22,8 @@ CLUSTER: Mapping[str, Kind] = {
     "domain": kinds.domain,
     "api_port": kinds.whole(1, 65535),
     "download_url": kinds.url,
+    "upstream_url": kinds.url,
+    "package_mirror": kinds.url,
     "smoke": kinds.yes_or_no,
     "package_repository": kinds.text,
 }

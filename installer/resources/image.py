@@ -23,6 +23,7 @@ class Image:
             compressed with gzip.
         sha256: of `source`.
         namespace: containerd's; the kubelet's is k8s.io.
+        snapshotter: containerd's, if not its default.
     """
 
     ref: str
@@ -30,6 +31,7 @@ class Image:
     source: Path
     sha256: str
     namespace: str = "k8s.io"
+    snapshotter: str = ""
 
     @property
     def id(self) -> str:
@@ -59,13 +61,14 @@ class Image:
             return None
         carried = "image.tar.gz" if self.source.name.endswith(".gz") else "image.tar"
         ctr = f"ctr -n {quote(self.namespace)} images"
+        own = f" --snapshotter {quote(self.snapshotter)}" if self.snapshotter else ""
         unpack = "gzip -dc image.tar.gz" if carried.endswith(".gz") else "cat image.tar"
         return Change(
             before=short(there),
             after=short(self.sha256),
             repair=(
                 f"echo '{self.sha256}  {carried}' | sha256sum -c --quiet -\n"
-                f"{unpack} | {ctr} import -\n"
+                f"{unpack} | {ctr} import{own} -\n"
                 f"{ctr} label {quote(self.ref)} {_LABEL}={self.sha256}\n"
             ),
             files=(Payload(name=carried, source=self.source),),

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from installer import releases
 from installer.distributions import Packages, find, names
-from installer.hosts.facts import Facts
-from installer.resources import File, Module, Package, Resource, Sysctl, User
+from installer.hosts.facts import Facts, kernel_release
+from installer.hosts.init import of
+from installer.resources import (
+    Condition,
+    File,
+    Module,
+    Package,
+    Resource,
+    Service,
+    Sysctl,
+    User,
+)
 from installer.roles.role import Target
 
-MODULES = ("overlay", "nf_conntrack", "nf_tables")
+_MODULES = ("nf_conntrack",)
+_DATA_PLANE = {
+    "nftables": ("nf_tables",),
+    "iptables": ("ip_tables", "ip6_tables", "ip_set", "xt_set"),
+}
+HOST_SERVICE = "romana-host"
 _FORWARDING = (("net.ipv4.ip_forward", "1"),)
 _WATCHES = (
     # Each kubelet, containerd and agent watches files; the default of 128 instances runs out.
@@ -22,6 +38,8 @@ def base(target: Target) -> Iterator[Resource]:
     """Packages in one go, then modules and kernel settings. A host that is itself a container has
     its machine's kernel:
     only what belongs to its own network is set there."""
+    if target.cluster.package_mirror:
+        yield File("/etc/apt/sources.list", _sources(target))
     if target.cluster.package_repository:
         yield File("/etc/apt/sources.list.d/romana.list", target.cluster.package_repository + "\n")
     if target.host.is_controller:
@@ -29,8 +47,47 @@ def base(target: Target) -> Iterator[Resource]:
         yield User("etcd", home="/var/lib/etcd")
     yield Package(packages(target))
     if not target.facts.container:
-        yield Module("romana", MODULES)
+        yield Module("romana", modules(target.facts))
     yield Sysctl("romana", _FORWARDING if target.facts.container else _FORWARDING + _WATCHES)
+    if target.facts.init == "upstart":
+        yield from _as_systemd_does(target)
+
+
+def modules(facts: Facts) -> tuple[str, ...]:
+    """Kernel modules that a host needs, those of its data plane among them."""
+    overlay = ("overlay",) if "overlay" in facts.modules else ()
+    return overlay + _MODULES + _DATA_PLANE[releases.data_plane(kernel_release(facts.kernel))]
+
+
+def _as_systemd_does(target: Target) -> Iterator[Resource]:
+    """What systemd does as it boots: mount the control groups, load modules (upstart's job reads
+    /etc/modules alone), and share the root's mounts, which pods may want to follow."""
+    yield Condition(
+        "control groups are mounted",
+        holds="grep -q ' /sys/fs/cgroup/pids cgroup ' /proc/mounts",
+        repair="initctl start cgroup-lite || :",
+        evidence="cat /proc/cgroups",
+        timeout_s=10,
+    )
+    words = () if target.facts.container else ("modprobe", "-a", *modules(target.facts), "&&")
+    yield Service(
+        HOST_SERVICE,
+        init=of(target.facts),
+        description="What pods and their network need of the host",
+        command=("/bin/sh", "-c", " ".join((*words, "mount --make-rshared /"))),
+        type="oneshot",
+    )
+
+
+def _sources(target: Target) -> str:
+    """apt's sources at the mirror that the inventory names, for all that the release ever had
+    there."""
+    row = find(target.facts.os_id, target.facts.os_version)
+    assert row is not None  # preflight has seen to it
+    parts = "main universe" if row.id == "ubuntu" else "main"
+    head = "# Written by romana-install: package_mirror of the inventory.\n"
+    mirror = target.cluster.package_mirror
+    return head + "".join(f"deb {mirror} {each} {parts}\n" for each in (row.codename, *row.pockets))
 
 
 def packages(target: Target) -> tuple[str, ...]:
@@ -38,13 +95,6 @@ def packages(target: Target) -> tuple[str, ...]:
     called = package_names(target)
     wanted = called.base + called.runtime
     return wanted + called.etcd if target.host.is_controller else wanted
-
-
-def python_version(facts: Facts) -> str:
-    """The Python that the agent runs with on a host: its distribution's own, which `base` installs
-    where it is missing."""
-    found = find(facts.os_id, facts.os_version)
-    return found.python if found else facts.python
 
 
 def package_names(target: Target) -> Packages:

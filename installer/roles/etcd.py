@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from installer.hosts.init import of
 from installer.resources import Directory, Resource, Service
 from installer.roles.asking import curl
+from installer.roles.brought import programs
 from installer.roles.pki import PKI, authority, etcd_files
+from installer.roles.programs import BIN
 from installer.roles.role import Target
 
 DATA = "/var/lib/etcd"
@@ -18,6 +20,8 @@ def etcd(target: Target) -> Iterator[Resource]:
     """The data directory and the service. It is ready when the member answers that it is healthy:
     then there is a
     leader."""
+    program = tuple(programs(target, "etcd"))
+    yield from program
     yield Directory(DATA, mode=0o700, owner="etcd:etcd")
     health = curl(
         "https://127.0.0.1:2379/health",
@@ -29,12 +33,12 @@ def etcd(target: Target) -> Iterator[Resource]:
         "etcd",
         init=of(target.facts),
         description="etcd, the cluster's store",
-        command=("/usr/bin/etcd", *_flags(target)),
+        command=(f"{BIN}/etcd" if program else "/usr/bin/etcd", *_flags(target)),
         user="etcd",
         type="notify",
         limits=(("NOFILE", "65536"),),
         directives=(("NoNewPrivileges", "yes"), ("TimeoutStartSec", "90")),
-        restart_on=(authority(target, "etcd"), *etcd_files(target)),
+        restart_on=(*program, authority(target, "etcd"), *etcd_files(target)),
         ready=f"""{health} | grep -q '"health":"true"'""",
         ready_timeout_s=90,
     )

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from installer.resources import Image, Resource
 from installer.roles.role import Target
+from installer.roles.runtime import snapshotter
 
 
 def images(target: Target) -> Iterator[Resource]:
     """The pause image, and the one that the smoke test runs."""
+    own = "native" if snapshotter(target.facts) == "native" else ""
     for image in target.artifacts.images:
-        yield Image(image.name, source=image.source, sha256=image.sha256)
+        yield Image(image.name, source=image.source, sha256=image.sha256, snapshotter=own)

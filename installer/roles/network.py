@@ -18,7 +18,7 @@ from installer.resources import (
 )
 from installer.roles import pki
 from installer.roles.asking import curl
-from installer.roles.base import python_version
+from installer.roles.brought import python, python_version
 from installer.roles.pki import CA
 from installer.roles.rendering import TEMPLATES, render
 from installer.roles.role import Target
@@ -50,6 +50,8 @@ def network(target: Target) -> Iterator[Resource]:
     )
     config = File(f"{_ETC}/agent.yml", _config(target))
     identity = _identity(target)
+    interpreter = tuple(python(target))
+    yield from interpreter
     yield archive
     yield Symlink("/usr/local/bin/romana", f"{CURRENT}/bin/romana")
     yield Symlink(f"{CNI_BIN}/romana", f"{CURRENT}/bin/romana-cni")
@@ -66,7 +68,7 @@ def network(target: Target) -> Iterator[Resource]:
         before=("kubelet.service",),
         limits=(("NOFILE", "1048576"),),
         directives=(("NoNewPrivileges", "yes"), ("OOMScoreAdjust", "-998")),
-        restart_on=(archive, config, pki.authority(target, "kubernetes"), *identity),
+        restart_on=(*interpreter, archive, config, pki.authority(target, "kubernetes"), *identity),
         ready=_READY,
     )
     yield File(f"{CNI_CONF}/{CONFLIST}", render(f"network/{CONFLIST}"))
@@ -85,13 +87,13 @@ def _few_releases(wanted: str) -> Condition:
     )
 
 
-def agent_ready() -> Condition:
+def agent_ready(target: Target) -> Condition:
     """Whether the agent has the whole picture, and the kernel is as it should be."""
     return Condition(
         "the Romana agent is ready",
         holds=_READY,
         evidence="curl -sS --noproxy '*' --max-time 3 http://127.0.0.1:9607/readyz || :\n"
-        "journalctl --no-pager -q -o cat -n 10 -u romana-agent || :",
+        + of(target.facts).log("romana-agent", 10),
     )
 
 

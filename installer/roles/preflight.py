@@ -3,7 +3,6 @@ changed yet."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Interface
 from statistics import median
@@ -11,14 +10,15 @@ from statistics import median
 from installer import distributions, releases
 from installer.cluster import Cluster, Host
 from installer.errors import Problem
-from installer.hosts.facts import Facts
+from installer.hosts.facts import Facts, kernel_release
 from installer.roles.network import CONFLIST
 from installer.roles.role import Target
 
 CLOCK_SKEW_S = 30.0
-DATA_PLANE_KERNEL = (5, 6)
-"""nftables' sets of concatenated intervals, which policies need, came with it."""
-_MODULES = ("overlay", "nf_tables", "nf_conntrack", "veth")
+_MODULES = ("nf_conntrack", "veth")
+_DATA_PLANE = {"nftables": ("nf_tables",), "iptables": ("ip_tables", "ip_set")}
+_APT_WITH_HTTPS = (1, 5)
+"""Before it that takes the package apt-transport-https."""
 _MEMORY_MB = {True: 1024, False: 512}
 _DISK_MB = {True: 3072, False: 2048}
 _ARCHITECTURES = ("x86_64", "aarch64")
@@ -64,12 +64,19 @@ def examine(cluster: Cluster, facts: Mapping[str, Facts], version: str) -> tuple
 def notes(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[str, ...]:
     """What is no problem but should be said."""
     swapping = [name for name, seen in facts.items() if seen.container and seen.swap_mb]
-    if not swapping:
-        return ()
-    return (
-        f"{', '.join(swapping)}: a container sees its machine's swap; the kubelet starts all the "
-        "same (failSwapOn: false)",
-    )
+    copying = [name for name, seen in facts.items() if "overlay" not in seen.modules]
+    found = []
+    if swapping:
+        found.append(
+            f"{', '.join(swapping)}: a container sees its machine's swap; the kubelet starts all "
+            "the same (failSwapOn: false)"
+        )
+    if copying:
+        found.append(
+            f"{', '.join(copying)}: the kernel has no overlay, so containers' files are copied, "
+            "which takes time and space (Ubuntu: linux-image-extra-$(uname -r) may have it)"
+        )
+    return tuple(found)
 
 
 def _root(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
@@ -94,23 +101,50 @@ def _system(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterato
             f"architecture {facts.architecture} is not supported",
             f"use one of {', '.join(_ARCHITECTURES)}",
         )
-    if facts.init != "systemd":
-        yield f"its init system is {facts.init}", "use a system that boots with systemd"
+    if facts.init not in ("systemd", "upstart"):
+        yield (
+            f"its init system is {facts.init}",
+            "use a system that boots with systemd (or upstart, as Ubuntu 14.04 does)",
+        )
+    if row and row.apt < _APT_WITH_HTTPS and cluster.package_mirror.startswith("https:"):
+        yield (
+            f"apt of {row.name} does not speak https, and package_mirror does",
+            f"use http:{cluster.package_mirror.removeprefix('https:')} (packages are signed)",
+        )
 
 
 def _kernel(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
-    needed = max(releases.minimum_kernel(version), DATA_PLANE_KERNEL)
-    if kernel_release(facts.kernel) < needed:
+    needed, own = releases.minimum_kernel(version), kernel_release(facts.kernel)
+    if own < needed:
+        why = releases.why_kernel(version)
         yield (
-            f"kernel {facts.kernel} is older than {needed[0]}.{needed[1]}",
-            "install a newer kernel (Ubuntu: linux-generic-hwe; Debian: from backports)",
+            f"kernel {facts.kernel} is older than {needed[0]}.{needed[1]}, which Kubernetes "
+            f"{version} needs: {why}",
+            _newer_kernel(facts, needed),
         )
-    missing = [module for module in _MODULES if module not in facts.modules]
+    wanted = _MODULES + _DATA_PLANE[releases.data_plane(own)]
+    missing = [module for module in wanted if module not in facts.modules]
     if missing:
         yield (
             f"the kernel has no {', '.join(missing)}",
             "install the kernel's extra modules (Ubuntu: linux-modules-extra-$(uname -r))",
         )
+
+
+def _newer_kernel(facts: Facts, needed: tuple[int, int]) -> str:
+    """How to get over a kernel that is too old: the newest of the release's own archive, if that is
+    new enough, or the newest Kubernetes that runs with it."""
+    row = distributions.find(facts.os_id, facts.os_version)
+    newest = max(kernel_release(facts.kernel), row.kernels[1] if row else (0, 0))
+    fits = releases.newest_for(kernel=newest, cgroup_v1=facts.cgroup == "v1")
+    package = row.kernel_package if row else ""
+    install = f"apt-get install {package}, then reboot" if package else "install a newer kernel"
+    if newest >= needed:
+        return install
+    if fits is None:
+        return f"{install}, or use a newer release of the distribution"
+    runs_now = kernel_release(facts.kernel) >= releases.minimum_kernel(f"v1.{fits}.0")
+    return f"{'' if runs_now else f'{install}, and '}use kubernetes: v1.{fits}.x or older"
 
 
 def _cgroup(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
@@ -288,9 +322,3 @@ def _mixed_architectures(cluster: Cluster, facts: Mapping[str, Facts]) -> Iterat
                 what=f"it is {seen.architecture}, and other hosts are {first.architecture}",
                 advice="make a cluster of hosts of one architecture",
             )
-
-
-def kernel_release(text: str) -> tuple[int, int]:
-    """The first two numbers of a version: (6, 1) of "6.1.0-18-amd64"; (0, 0) where it has none."""
-    found = re.match(r"(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -10,7 +10,9 @@ from installer import images
 from installer.hosts.facts import Facts
 from installer.hosts.init import of
 from installer.resources import Directory, File, Resource, Service, Symlink
-from installer.roles.base import package_names
+from installer.roles.base import HOST_SERVICE, package_names
+from installer.roles.brought import cni_plugins, programs
+from installer.roles.programs import BIN
 from installer.roles.rendering import render
 from installer.roles.role import Target
 
@@ -29,6 +31,7 @@ def runtime(target: Target) -> Iterator[Resource]:
             pause_image=images.PAUSE,
             cni_bin=CNI_BIN,
             cni_conf=CNI_CONF,
+            snapshotter=snapshotter(target.facts),
             systemd_cgroup=_toml(cgroup_driver(target.facts) == "systemd"),
             # Lowering a score below one's own takes a capability that a container does not have.
             restrict_oom_score_adj=_toml(bool(target.facts.container)),
@@ -36,6 +39,9 @@ def runtime(target: Target) -> Iterator[Resource]:
     )
     yield Directory(CNI_BIN)
     yield Directory(CNI_CONF)
+    program = (*programs(target, "containerd"), *programs(target, "runc"))
+    yield from program
+    yield from cni_plugins(target, PLUGINS)
     plugins = package_names(target).cni_plugins
     for plugin in PLUGINS:
         yield Symlink(f"{CNI_BIN}/{plugin}", f"{plugins}/{plugin}")
@@ -45,8 +51,9 @@ def runtime(target: Target) -> Iterator[Resource]:
         "containerd",
         init=of(target.facts),
         description="containerd, the container runtime",
-        command=("/usr/bin/containerd",),
+        command=(f"{BIN}/containerd" if program else "/usr/bin/containerd",),
         type="notify",
+        after=_after(target.facts),
         limits=(("NOFILE", "1048576"), ("NPROC", "infinity"), ("CORE", "infinity")),
         directives=(
             # Pods live on while containerd restarts, in cgroups of their own.
@@ -55,7 +62,7 @@ def runtime(target: Target) -> Iterator[Resource]:
             ("TasksMax", "infinity"),
             ("OOMScoreAdjust", "-999"),
         ),
-        restart_on=(config,),
+        restart_on=(*program, config),
         ready="ctr --timeout 3s version",
     )
 
@@ -63,8 +70,20 @@ def runtime(target: Target) -> Iterator[Resource]:
 def cgroup_driver(facts: Facts) -> Literal["systemd", "cgroupfs"]:
     """Who makes the cgroups of pods. systemd where it rules them; on a host that is a container
     with cgroup v1 it does
-    not, and the runtime makes them itself."""
-    return "cgroupfs" if facts.container and facts.cgroup == "v1" else "systemd"
+    not, and the runtime makes them itself; nor where there is no systemd."""
+    within = facts.container and facts.cgroup == "v1"
+    return "cgroupfs" if within or facts.init != "systemd" else "systemd"
+
+
+def snapshotter(facts: Facts) -> Literal["overlayfs", "native"]:
+    """What containers' file systems are made of: an overlay where the kernel has one, copies
+    otherwise. Ubuntu's 3.13 calls its own `overlayfs`, which containerd cannot use."""
+    return "overlayfs" if "overlay" in facts.modules else "native"
+
+
+def _after(facts: Facts) -> tuple[str, ...]:
+    network = "network-online.target"
+    return (network, f"{HOST_SERVICE}.service") if facts.init == "upstart" else (network,)
 
 
 def _toml(value: bool) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from shlex import quote
 
+from installer.hosts.init import of
 from installer.resources import Condition, Resource
 from installer.roles.asking import curl
 from installer.roles.kubelet import labels
@@ -25,12 +26,11 @@ def verify(target: Target) -> Iterator[Resource]:
     yield Condition(
         f"node {name} is Ready",
         holds=f"""{node} | tr -d ' \\n' | grep -q '"type":"Ready","status":"True"'""",
-        evidence=f"{node} | grep -B1 -A5 '\"reason\"' || :\n"
-        "journalctl --no-pager -q -o cat -n 10 -u kubelet || :",
+        evidence=f"{node} | grep -B1 -A5 '\"reason\"' || :\n{of(target.facts).log('kubelet', 10)}",
         timeout_s=90,
     )
     yield _labels(target, node)
-    yield agent_ready()
+    yield agent_ready(target)
     if target.host.is_controller:
         yield from _role_label(name)
 

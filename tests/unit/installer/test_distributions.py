@@ -32,10 +32,12 @@ def test_a_row_is_sound(row: Distribution) -> None:
     assert not row.archive.startswith("http")
     assert bool(row.lacks) is (row.packages is None)
     if row.packages is not None:
-        assert row.runs_agent
-        assert row.containerd is not None
-        assert row.etcd is not None
-        assert row.nftables
+        for version, package, brought in (
+            (row.containerd, row.packages.runtime, "containerd"),
+            (row.etcd, row.packages.etcd, "etcd"),
+        ):
+            assert bool(version) is bool(package) is (brought not in row.packages.brought)
+        assert row.nftables or row.iptables
 
 
 @pytest.mark.parametrize("name", ["ubuntu", "debian"])

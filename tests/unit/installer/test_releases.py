@@ -48,6 +48,7 @@ def test_needs() -> None:
     assert releases.runs_on_cgroup_v1("v1.34.0")
     assert not releases.runs_on_cgroup_v1("v1.35.0")
     assert releases.newest_for(kernel=(4, 4), cgroup_v1=True) == 31
+    assert releases.newest_for(kernel=(3, 13), cgroup_v1=True) is None  # no pids in its cgroups
     assert releases.newest_for(kernel=(6, 1), cgroup_v1=False) == releases.NEWEST
     assert releases.newest_for(kernel=(2, 6), cgroup_v1=True) is None
 

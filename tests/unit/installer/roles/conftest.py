@@ -11,6 +11,7 @@ import pytest
 
 from installer import images, pki
 from installer.artifacts.catalogue import KUBERNETES_PROGRAMS, Artifacts, Resolved
+from installer.artifacts.upstream import UPSTREAM
 from installer.cluster import Cluster, Host, Network
 from installer.hosts.facts import Facts
 from installer.roles.role import Target
@@ -107,4 +108,5 @@ def _artifacts(version: str) -> Artifacts:
         programs={name: resolved(name) for name in KUBERNETES_PROGRAMS},
         releases={"3.11": release},
         images=(resolved(images.PAUSE), resolved(images.BUSYBOX)),
+        upstream={name: replace(resolved(name), version="1.0") for name in UPSTREAM},
     )

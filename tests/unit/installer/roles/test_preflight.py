@@ -14,11 +14,12 @@ Targets = Callable[..., Target]
 
 CASES = [
     ("no root", {"uid": 1000}, "does not become root", "sudoers"),
-    ("old system", {"os_id": "ubuntu", "os_version": "14.04"}, "python3 is 3.4", "Debian 12"),
+    ("old system", {"os_id": "ubuntu", "os_version": "16.04"}, "python3 3.5", "Debian 12"),
     ("strange system", {"os_id": "plan9", "os_version": "4"}, "plan9 4 is not", "Ubuntu 24.04"),
     ("architecture", {"architecture": "riscv64"}, "riscv64 is not supported", "x86_64"),
-    ("upstart", {"init": "upstart"}, "init system is upstart", "systemd"),
-    ("kernel", {"kernel": "4.4.0-210-generic"}, "kernel 4.4.0-210-generic is older", "newer"),
+    ("init", {"init": "unknown"}, "init system is unknown", "systemd"),
+    ("kernel", {"kernel": "4.2.0-42"}, "kernel 4.2.0-42 is older than 4.3, which", "newer"),
+    ("data plane", {"kernel": "5.4.0"}, "no ip_tables, ip_set", "extra"),
     ("module", {"modules": ("overlay", "nf_tables", "veth")}, "no nf_conntrack", "extra"),
     ("swap", {"swap_mb": 1024}, "1024 MiB of swap", "swapoff -a"),
     ("port", {"listening": ((10250, "nginx"),)}, "port 10250 is in use by nginx", "stop nginx"),
@@ -132,3 +133,54 @@ def test_swap_in_a_container_is_said(facts: dict[str, Facts], cluster: Cluster) 
     assert notes(cluster, facts) == ()
     seen = {**facts, "n1": replace(facts["n1"], swap_mb=5, container="lxc")}
     assert "n1" in notes(cluster, seen)[0]
+
+
+TRUSTY = {
+    "os_id": "ubuntu",
+    "os_version": "14.04",
+    "init": "upstart",
+    "cgroup": "v1",
+    "python": "3.4",
+    "modules": ("overlay", "nf_conntrack", "ip_tables", "ip_set", "veth"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "version", "what", "advice"),
+    [
+        ("4.4.0-148-generic", "v1.20.2", "", ""),
+        ("4.4.0-148-generic", "v1.31.9", "", ""),
+        ("4.4.0-148-generic", "v1.32.0", "older than 4.19", "use kubernetes: v1.31.x or older"),
+        ("3.13.0-24-generic", "v1.20.2", "control group `pids`", "linux-generic-lts-xenial"),
+        (
+            "3.13.0-24-generic",
+            "v1.34.1",
+            "older than 4.19",
+            "linux-generic-lts-xenial, then reboot, and use kubernetes: v1.31.x or older",
+        ),
+    ],
+)
+def test_ubuntu_14_04(
+    cluster: Cluster,
+    facts: dict[str, Facts],
+    kernel: str,
+    version: str,
+    what: str,
+    advice: str,
+) -> None:
+    seen = {**facts, "n1": replace(facts["n1"], kernel=kernel, **TRUSTY)}
+    found = [problem for problem in examine(cluster, seen, version) if problem.where == "n1"]
+    assert [what in each.what and advice in each.advice for each in found] == [True] * bool(what)
+
+
+def test_apt_of_2014_speaks_no_https(cluster: Cluster, facts: dict[str, Facts]) -> None:
+    seen = {**facts, "n1": replace(facts["n1"], kernel="4.4.0", **TRUSTY)}
+    moved = replace(cluster, package_mirror="https://old.example.net/ubuntu")
+    (found,) = examine(moved, seen, "v1.20.2")
+    assert found.where == "n1"
+    assert "use http://old.example.net/ubuntu (packages are signed)" in found.advice
+
+
+def test_a_kernel_without_overlay_is_told(cluster: Cluster, facts: dict[str, Facts]) -> None:
+    seen = {"n1": replace(facts["n1"], modules=("nf_conntrack",))}
+    assert "files are copied" in notes(cluster, seen)[0]

@@ -10,15 +10,33 @@ from pathlib import Path
 
 import pytest
 import yaml
+from upstart_grammar import parse
 
 from installer import releases
-from installer.hosts.init import Systemd
-from installer.resources import Directory, File, Manifest, Resource, Service
+from installer.hosts.init import Upstart
+from installer.resources import (
+    Directory,
+    File,
+    Image,
+    Manifest,
+    Module,
+    Resource,
+    Service,
+)
 from installer.roles import ROLES
 from installer.roles.role import Target
 
 GOLDEN = Path(__file__).parent / "golden"
 Targets = Callable[..., Target]
+TRUSTY = {
+    "os_id": "ubuntu",
+    "os_version": "14.04",
+    "kernel": "4.4.0-148-generic",
+    "init": "upstart",
+    "python": "3.4",
+    "cgroup": "v1",
+    "modules": ("overlay", "nf_conntrack", "ip_tables", "ip_set", "veth"),
+}
 CONTAINER = {"container": "systemd-nspawn", "cgroup": "v1", "swap_mb": 512}
 
 
@@ -46,7 +64,7 @@ def shown(found: dict[str, Resource]) -> str:
     parts = []
     for each in found.values():
         if isinstance(each, Service):
-            parts.append(f"### {each.id}\n{Systemd().render(each)}# ready: {each.ready}\n")
+            parts.append(f"### {each.id}\n{each.init.render(each)}# ready: {each.ready}\n")
         elif isinstance(each, File) and not each.secret and "BEGIN" not in each.data.decode():
             parts.append(f"### {each.id} {each.mode:o} {each.owner}\n{each.data.decode()}")
         else:
@@ -60,6 +78,8 @@ def shown(found: dict[str, Resource]) -> str:
         ("controller-v1.20", "c1", {}),
         ("node-v1.20-container", "n1", CONTAINER),
         ("node-v1.34", "n1", {"version": "v1.34.1"}),
+        ("controller-v1.31-ubuntu-14.04", "c1", {**TRUSTY, "version": "v1.31.9"}),
+        ("node-v1.20-ubuntu-14.04", "n1", TRUSTY),
     ],
 )
 def test_golden(target: Targets, case: str, host: str, changed: dict[str, object]) -> None:
@@ -106,10 +126,13 @@ def test_whatever_holds_a_secret_is_0600_and_never_shown(target: Targets, host: 
             assert not holds or (each.secret and each.mode == 0o600), each.path
 
 
+@pytest.mark.parametrize("system", [{}, TRUSTY], ids=["today", "ubuntu-14.04"])
 @pytest.mark.parametrize("host", ["c1", "n1"])
-def test_services_restart_on_everything_they_read(target: Targets, host: str) -> None:
+def test_services_restart_on_everything_they_read(
+    target: Targets, host: str, system: dict[str, object]
+) -> None:
     """Whatever a service's command names and the installer writes is an input of the service."""
-    found = resources(target(host))
+    found = resources(target(host, **system))
     written = {each.path: each.id for each in found.values() if isinstance(each, File)}
     for each in found.values():
         if isinstance(each, Service):
@@ -119,10 +142,13 @@ def test_services_restart_on_everything_they_read(target: Targets, host: str) ->
                 assert path not in written or written[path] in inputs, f"{each.id}: {path}"
 
 
+@pytest.mark.parametrize("system", [{}, TRUSTY], ids=["today", "ubuntu-14.04"])
 @pytest.mark.parametrize("host", ["c1", "n1"])
-def test_inputs_come_before_their_service(target: Targets, host: str) -> None:
-    order = list(resources(target(host)))
-    for id_, each in resources(target(host)).items():
+def test_inputs_come_before_their_service(
+    target: Targets, host: str, system: dict[str, object]
+) -> None:
+    order = list(resources(target(host, **system)))
+    for id_, each in resources(target(host, **system)).items():
         if isinstance(each, Service):
             for item in each.restart_on:
                 assert order.index(item.id) < order.index(id_), f"{item.id} after {id_}"
@@ -188,3 +214,74 @@ def test_directories_of_secrets_are_closed(target: Targets) -> None:
         directory = found[f"directory:{path}"]
         assert isinstance(directory, Directory)
         assert directory.mode == 0o700
+
+
+@pytest.mark.parametrize("host", ["c1", "n1"])
+@pytest.mark.parametrize("minor", [20, 23, 24, 27, 31])
+def test_every_service_is_a_job_that_upstart_understands(
+    target: Targets, host: str, minor: int
+) -> None:
+    found = resources(target(host, version=f"v1.{minor}.1", **TRUSTY))
+    services = [each for each in found.values() if isinstance(each, Service)]
+    assert all(isinstance(each.init, Upstart) for each in services)
+    for each in services:
+        job = parse(each.name, each.init.render(each))
+        assert job.start_on == ("runlevel", ("[2345]",))
+        assert job.settings["console"] == "log"
+        assert "expect" not in job.settings
+        assert job.respawn is (each.type != "oneshot")
+        assert job.processes
+
+
+@pytest.mark.parametrize("host", ["c1", "n1"])
+def test_order_is_said_by_the_later_service(target: Targets, host: str) -> None:
+    """upstart knows no `before`: whoever is named there has to say `after` himself."""
+    found = resources(target(host, **TRUSTY))
+    services = {
+        f"{each.name}.service": each for each in found.values() if isinstance(each, Service)
+    }
+    for name, each in services.items():
+        for later in each.before:
+            assert name in services[later].after, f"{later} does not come after {name}"
+        for earlier in each.after:
+            assert earlier in services or earlier.endswith(".target"), f"{name}: no {earlier}"
+
+
+@pytest.mark.parametrize("host", ["c1", "n1"])
+def test_what_ubuntu_14_04_lacks_is_brought(target: Targets, host: str) -> None:
+    found = resources(target(host, **TRUSTY))
+    wanted = ["archive:/opt/containerd/1.0", "binary:/usr/local/bin/runc"]
+    wanted += ["archive:/opt/cni/plugins-1.0", "archive:/opt/romana/python-1.0"]
+    wanted += ["archive:/opt/etcd/1.0"] if host == "c1" else []
+    assert [id_ for id_ in wanted if id_ not in found] == []
+    assert ("archive:/opt/etcd/1.0" in found) is (host == "c1")
+    packages = next(id_ for id_ in found if id_.startswith("package:")).partition(":")[2].split(",")
+    assert "cgroup-lite" in packages
+    assert not {"containerd", "runc", "etcd-server", "python3", "nftables"} & set(packages)
+    assert not any("/opt/containerd" in id_ for id_ in resources(target(host)))
+
+
+def test_a_mirror_takes_the_place_of_archives_that_have_moved(target: Targets) -> None:
+    plain = target("n1", **TRUSTY)
+    mirror = "http://old.example.net/ubuntu"
+    moved = replace(plain, cluster=replace(plain.cluster, package_mirror=mirror))
+    assert content(resources(moved), "/etc/apt/sources.list").splitlines()[1:] == [
+        f"deb {mirror} {suite} main universe"
+        for suite in ("trusty", "trusty-updates", "trusty-security")
+    ]
+    order = list(resources(moved))
+    packages = next(id_ for id_ in order if id_.startswith("package:"))
+    assert order.index("file:/etc/apt/sources.list") < order.index(packages)
+    assert "file:/etc/apt/sources.list" not in resources(plain)
+
+
+def test_without_an_overlay_files_are_copied(target: Targets) -> None:
+    bare = {**TRUSTY, "modules": ("nf_conntrack", "ip_tables", "ip_set", "veth")}
+    found = resources(target("n1", **bare))
+    assert 'snapshotter = "native"' in content(found, "/etc/containerd/config.toml")
+    images = [each for each in found.values() if isinstance(each, Image)]
+    assert {each.snapshotter for each in images} == {"native"}
+    module = found["module:romana"]
+    assert isinstance(module, Module)
+    assert "overlay" not in module.modules
+    assert "overlay" in resources(target("n1", **TRUSTY))["module:romana"].modules  # type: ignore[attr-defined]
