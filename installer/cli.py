@@ -39,9 +39,17 @@ _cluster = _options(
         help="Set a value of the inventory: --set network.mtu=1400. May be repeated.",
     ),
 )  # fmt: skip
+_reaching = _options(
+    click.option(
+        "--sudo-password-file", type=click.Path(path_type=Path), metavar="FILE",
+        help="File with the password that sudo wants on hosts, readable only by you.",
+    ),
+    click.option("-K", "--ask-sudo-password", is_flag=True, help="Ask for it on the terminal."),
+)  # fmt: skip
 _json = click.option("--json", "as_json", is_flag=True, help="Events as JSON, one a line.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 _converging = _options(
+    _reaching,
     click.option("--check", is_flag=True, help="Say what would change, and change nothing."),
     click.option("--diff", is_flag=True, help="Show how files differ."),
     click.option("--limit", default="", metavar="HOSTS", help="Only these hosts: node1,node2."),
@@ -92,8 +100,27 @@ def sandbox(nodes: int | None, **given: Any) -> None:
 
 @main.command()
 @_cluster
+@_converging
+def static(**given: Any) -> None:
+    """Makes a cluster of servers that are there, named in an inventory; repairs or upgrades it.
+
+    The inventory is YAML, or what a dynamic inventory of Ansible's prints: an executable, or JSON
+    in a file. Hosts may be behind a bastion, on any port, with any user that may use sudo.
+
+    \b
+    Examples:
+      romana-install static -i hosts.yml
+      romana-install static -i hosts.yml --ask-sudo-password
+      romana-install static -i hosts.yml --check --diff
+    """
+    _converge("static", **given)
+
+
+@main.command()
+@_cluster
+@_reaching
 @_json
-def test(inventory: Path | None, name: str, settings: tuple[str, ...], as_json: bool) -> None:
+def test(as_json: bool, **given: Any) -> None:
     """Runs the smoke test again: whether pods reach what they may, and nothing else.
 
     It uses namespaces of its own and is harmless on a cluster in use.
@@ -104,14 +131,15 @@ def test(inventory: Path | None, name: str, settings: tuple[str, ...], as_json: 
     """
     from installer.commands import existing
 
-    wish = Wish(inventory=inventory, name=name, settings=settings)
+    wish = _wish(**given)
     _run(lambda reporting: existing.test(wish, reporting), as_json)
 
 
 @main.command()
 @_cluster
+@_reaching
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-def status(inventory: Path | None, name: str, settings: tuple[str, ...], as_json: bool) -> None:
+def status(as_json: bool, **given: Any) -> None:
     """Shows how the cluster is: hosts, services, versions, certificates, nodes, agents.
 
     Exits with 1 where something is not as it should be.
@@ -128,7 +156,7 @@ def status(inventory: Path | None, name: str, settings: tuple[str, ...], as_json
     from installer.status import as_json as plain
     from installer.status import render
 
-    wish = Wish(inventory=inventory, name=name, settings=settings)
+    wish = _wish(**given)
     found = _or_exit(lambda: existing.status(wish))
     if as_json:
         click.echo(json.dumps(plain(found), indent=2))
@@ -214,6 +242,8 @@ def destroy(
 ) -> None:
     """Removes a cluster: its hosts, and all that this machine keeps of it.
 
+    Servers (romana-install static) are left as they are, with the cluster running on them.
+
     \b
     Example:
       romana-install destroy -n sandbox --yes
@@ -224,15 +254,24 @@ def destroy(
     _run(lambda reporting: existing.destroy(wish, _asking(yes), reporting), as_json)
 
 
+def _wish(ask_sudo_password: bool, **given: Any) -> Wish:
+    """What the command line says, with the password that it asks for."""
+    typed = ""
+    if ask_sudo_password:
+        if not sys.stdin.isatty():
+            raise click.UsageError("there is no terminal to ask on: use --sudo-password-file")
+        typed = click.prompt("sudo password", hide_input=True, err=True)
+    return Wish(**given, sudo_password=typed)
+
+
 def _converge(
-    platform: Platform, *, inventory: Path | None, name: str, settings: tuple[str, ...],
-    check: bool, diff: bool, limit: str, take_over: bool, as_json: bool, yes: bool,
-    nodes: int | None = None,
+    platform: Platform, *, check: bool, diff: bool, limit: str, take_over: bool, as_json: bool,
+    yes: bool, **given: Any,
 ) -> None:  # fmt: skip
     """What the command of each platform does, with its options as click hands them over."""
     from installer.commands.converge import How, converge
 
-    wish = Wish(inventory=inventory, name=name, nodes=nodes, settings=settings)
+    wish = _wish(**given)
     hosts = tuple(host.strip() for host in limit.split(",") if host.strip())
     if limit and not hosts:
         raise click.BadParameter("names no host", param_hint="--limit")

@@ -12,6 +12,8 @@ from typing import Literal
 
 Platform = Literal["sandbox", "static", "vagrant", "aws"]
 Group = Literal["controller", "nodes"]
+Password = Callable[[], str]
+"""Gives a password when it is needed. Raises InstallerError where there is none."""
 Dial = Callable[[], socket.socket]
 """Opens a connected stream socket to a host's SSH port where plain TCP from here cannot (a lab's
 namespace)."""
@@ -21,7 +23,9 @@ namespace)."""
 class SSH:
     """How to reach a host. `host_key` is an OpenSSH public key line ("ssh-ed25519 AAAA..."); where
     it is empty the cluster's known_hosts decides, and an unknown key is refused. `address` is where
-    SSH goes if it is not the host's own address, such as one that is translated to it."""
+    SSH goes if it is not the host's own address, such as one that is translated to it. `bastion`
+    names the host that the way leads through: another of the cluster, or one of its bastions.
+    `sudo_password` is asked when a user other than root has to give one to become root."""
 
     user: str = "root"
     port: int = 22
@@ -29,7 +33,22 @@ class SSH:
     host_key: str = ""
     bastion: str = ""
     address: str = ""
+    sudo_password_file: Path | None = None
     dial: Dial | None = field(default=None, compare=False, repr=False)
+    sudo_password: Password | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bastion:
+    """A host that the way to others leads through, and that is no part of the cluster."""
+
+    name: str
+    ssh: SSH
+
+    @property
+    def login(self) -> str:
+        """Name or address that SSH goes to."""
+        return self.ssh.address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +67,17 @@ class Host:
     memory_mb: int = 2048
     disk_gb: int = 20
     instance_type: str = ""
+    gateway: IPv4Address | None = None
+    """Where the host sends what is for pods beyond its segment; None where its default route leads
+    there, because the fabric knows them."""
     near: IPv4Network | None = None
     """The part of the pod network that the platform's fabric routes to this host: its blocks are
     claimed there first."""
+
+    @property
+    def login(self) -> str:
+        """Name or address that SSH goes to."""
+        return self.ssh.address or str(self.address)
 
     @property
     def is_controller(self) -> bool:
@@ -111,6 +138,7 @@ class Cluster:
     zone_order: tuple[str, ...] = ()
     """Zones in the order in which they share out the pod network; zones of hosts that are not named
     here come after."""
+    bastions: tuple[Bastion, ...] = ()
     section: object = None
     """What the inventory says under the platform's own name, as that platform's value."""
     package_repository: str = ""
@@ -126,6 +154,12 @@ class Cluster:
     def zones(self) -> tuple[str, ...]:
         """All zones; a zone's place decides its share of the pod network."""
         return tuple(dict.fromkeys((*self.zone_order, *(host.zone for host in self.hosts))))
+
+    def share(self, zone: str) -> IPv4Network:
+        """A zone's part of the pod network, which holds the blocks of all its hosts: the rule of
+        the agent's own layout."""
+        bits = (len(self.zones) - 1).bit_length()
+        return tuple(self.network.pods.subnets(prefixlen_diff=bits))[self.zones.index(zone)]
 
     @property
     def nodes(self) -> tuple[Host, ...]:

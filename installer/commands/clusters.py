@@ -6,11 +6,12 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
 from installer.cluster import Cluster, Host, Platform
+from installer.commands.passwords import provide
 from installer.errors import InstallerError
 from installer.inventory import Inventory, Request, load
 
@@ -27,6 +28,9 @@ class Wish:
     name: str = ""
     nodes: int | None = None
     settings: tuple[str, ...] = ()
+    sudo_password_file: Path | None = None
+    sudo_password: str = field(default="", repr=False)
+    """As typed on the terminal; empty where it was not asked for."""
 
 
 def clusters_directory() -> Path:
@@ -49,7 +53,9 @@ def wanted(platform: Platform, wish: Wish) -> tuple[Inventory, Path]:
         nodes=wish.nodes,
         settings=wish.settings,
     )
-    return load(file, request), file.resolve()
+    inventory = load(file, request)
+    cluster = provide(inventory.cluster, wish.sudo_password_file, wish.sudo_password)
+    return replace(inventory, cluster=cluster), file.resolve()
 
 
 def record(cluster: Cluster, file: Path, wish: Wish) -> None:
@@ -94,7 +100,8 @@ def known(wish: Wish) -> Cluster:
         nodes=wish.nodes if wish.nodes is not None else data["nodes"],
         settings=(*data["settings"], *wish.settings),
     )
-    return load(file, request).cluster
+    cluster = load(file, request).cluster
+    return provide(cluster, wish.sudo_password_file, wish.sudo_password)
 
 
 def host_named(cluster: Cluster, name: str) -> Host:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from installer import pki, platforms
-from installer.cluster import Cluster, Host
+from installer.cluster import Bastion, Cluster, Host
 from installer.commands import clusters
 from installer.commands.clusters import Wish
 from installer.commands.converge import write_kubeconfig
@@ -20,6 +20,7 @@ from installer.commands.reporting import Reporting, utc
 from installer.engine import lock
 from installer.errors import InstallerError
 from installer.events import Notice, Recap
+from installer.hosts.keys import OWN
 from installer.status import ClusterStatus
 from installer.status import status as cluster_status
 
@@ -86,21 +87,25 @@ def openssh(cluster: Cluster, name: str) -> list[str]:
     clusters.host_named(cluster, name)
     directory = cluster.state / "ssh"
     directory.mkdir(mode=0o700, exist_ok=True)
-    pinned = [f"{host.name} {host.ssh.host_key}\n" for host in cluster.hosts if host.ssh.host_key]
+    hosts: tuple[Host | Bastion, ...] = (*cluster.hosts, *cluster.bastions)
+    pinned = [f"{host.name} {host.ssh.host_key}\n" for host in hosts if host.ssh.host_key]
     (directory / "known_hosts").write_text("".join(pinned))
     config = directory / "config"
-    config.write_text("".join(_stanza(cluster, host) for host in cluster.hosts))
+    config.write_text("".join(_stanza(cluster, host) for host in hosts))
     return ["ssh", "-F", str(config), name]
 
 
-def _stanza(cluster: Cluster, host: Host) -> str:
-    """One host of an ssh_config(5). A key pinned by the inventory goes by the host's name."""
-    known = cluster.state / ("ssh/known_hosts" if host.ssh.host_key else "known_hosts")
+def _stanza(cluster: Cluster, host: Host | Bastion) -> str:
+    """One host of an ssh_config(5). A key pinned by the inventory goes by the host's name; others
+    are looked for where `keys.pinned` does."""
+    files = (cluster.state / "known_hosts", OWN[0])
+    known = (cluster.state / "ssh/known_hosts",) if host.ssh.host_key else files
+    quoted = " ".join(f'"{path}"' for path in known)
     lines = [
-        f"HostName {host.ssh.address or host.address}",
+        f"HostName {host.login}",
         f"Port {host.ssh.port}",
         f"User {host.ssh.user}",
-        f'UserKnownHostsFile "{known}"',
+        f"UserKnownHostsFile {quoted}",
         "StrictHostKeyChecking yes",
         *([f"HostKeyAlias {host.name}"] if host.ssh.host_key else []),
         *([f'IdentityFile "{host.ssh.key}"', "IdentitiesOnly yes"] if host.ssh.key else []),
@@ -110,8 +115,8 @@ def _stanza(cluster: Cluster, host: Host) -> str:
 
 
 def destroy(wish: Wish, confirm: Callable[[str], bool], reporting: Reporting) -> int:
-    """Removes a cluster's hosts and its state. What a run that was killed early left is removed as
-    well."""
+    """Removes a cluster's hosts, where the platform made them, and its state. What a run that was
+    killed early left is removed as well."""
     started = time.monotonic()
     try:
         cluster = clusters.known(wish)
@@ -119,11 +124,16 @@ def destroy(wish: Wish, confirm: Callable[[str], bool], reporting: Reporting) ->
         cluster = clusters.wanted("sandbox", wish)[0].cluster
         if not cluster.state.exists():
             raise
-    if not confirm(f"Destroy cluster {cluster.name} with {len(cluster.hosts)} hosts?"):
+    count = f"{len(cluster.hosts)} hosts"
+    question = f"Destroy cluster {cluster.name} with {count}?"
+    if cluster.platform == "static":
+        question = f"Forget cluster {cluster.name}? Its {count} are left as they are."
+    if not confirm(question):
         raise InstallerError("nothing was destroyed", "answer y, or give --yes")
     with lock.exclusive(cluster.state / "lock", reporting.command, utc()):
         platforms.of(cluster).destroy(cluster, reporting.emit)
         shutil.rmtree(cluster.state)
-    reporting.emit(Notice(text=f"cluster {cluster.name} is gone"))
+    gone = "is forgotten here" if cluster.platform == "static" else "is gone"
+    reporting.emit(Notice(text=f"cluster {cluster.name} {gone}"))
     reporting.emit(Recap(hosts=(), seconds=time.monotonic() - started))
     return 0

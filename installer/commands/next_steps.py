@@ -29,16 +29,17 @@ def program(called: str, which: Callable[[str], str | None] = shutil.which) -> s
 
 def kubectl(cluster: Cluster, cached: Path | None, which: Callable[[str], str | None]) -> str:
     """The operator's own kubectl; or the one of the cluster's release that lies in the cache; or,
-    where that is for other machines, the controller's.
+    where that is for other machines or the API is not reached from here, the controller's.
 
     Args:
         cluster: whose controllers have one.
         cached: of the release that was installed, where this machine can run it.
         which: finds a program, and whether a file is one.
     """
-    if which("kubectl"):
+    behind = cluster.controllers[0].ssh.bastion
+    if which("kubectl") and not behind:
         return "kubectl"
-    if cached is not None and which(str(cached)):
+    if cached is not None and which(str(cached)) and not behind:
         return str(cached)
     controller = cluster.controllers[0].name
     return f"{_command('ssh', cluster)} {controller} -- kubectl --kubeconfig {ADMIN}"
@@ -56,11 +57,16 @@ def next_steps(cluster: Cluster, cached_kubectl: Path | None) -> tuple[str, ...]
         (f"{kubectl(cluster, cached_kubectl, shutil.which)} get nodes", ""),
         (_command("status", cluster), "hosts, services, certificates, nodes, agents"),
         (_command("test", cluster), "the smoke test again"),
-        (_command("destroy", cluster), "and nothing is left"),
+        (_command("destroy", cluster), _ended(cluster)),
     )
     width = max(len(command) for command, meaning in steps if meaning)
     lines = (f"  {command:{width}}  {meaning}".rstrip() for command, meaning in steps)
     return ("", "next:", *lines, "")
+
+
+def _ended(cluster: Cluster) -> str:
+    made = cluster.platform != "static"
+    return "and nothing is left" if made else "forgets it here; servers are left as they are"
 
 
 def _command(verb: str, cluster: Cluster) -> str:

@@ -20,7 +20,7 @@ from installer.engine.parallel import over_hosts
 from installer.engine.plan import Plan, probe_all, wanted
 from installer.errors import HostError, PreflightError, Unreachable
 from installer.events import Emit, Notice, ResourceResult
-from installer.hosts.connection import connect
+from installer.hosts.connection import connect, ways
 from installer.hosts.facts import Facts
 from installer.hosts.gather import gather
 from installer.hosts.session import Session
@@ -52,9 +52,10 @@ def connected(cluster: Cluster, hosts: Sequence[Host], emit: Emit) -> Iterator[d
     """Sessions to the hosts, by name, opened all at once; those that cannot be reached are told
     and missing."""
     known_hosts = cluster.state / "known_hosts"
+    bastions = ways((*cluster.hosts, *cluster.bastions), known_hosts)
 
     def one(host: Host) -> Session:
-        return connect(host, known_hosts, bastions=cluster.hosts)
+        return connect(host, known_hosts, bastions=bastions)
 
     sessions: dict[str, Session] = {}
     for host, outcome in zip(hosts, over_hosts(one, hosts), strict=True):
@@ -67,6 +68,7 @@ def connected(cluster: Cluster, hosts: Sequence[Host], emit: Emit) -> Iterator[d
     finally:
         for session in sessions.values():
             session.close()
+        bastions.close()
 
 
 def prepare(

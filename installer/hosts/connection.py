@@ -12,10 +12,10 @@ from __future__ import annotations
 import codecs
 import contextlib
 import logging
-import shlex
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,10 @@ from paramiko import (
     Transport,
 )
 
-from installer.cluster import Host
+from installer.cluster import Bastion, Host
 from installer.errors import CommandFailed, Unreachable
+from installer.hosts import sudo
+from installer.hosts.bastions import Bastions
 from installer.hosts.keys import Refuse, fingerprint, pinned
 from installer.hosts.session import CHUNK, Line, Output, Sent, pack
 from installer.resources.base import Payload
@@ -59,6 +61,8 @@ class Connection:
         self._host = host
         self._connection = connection
         self._round_trips = 1
+        # A password file says that one is needed; otherwise sudo is asked first.
+        self._asked = host.ssh.user != "root" and host.ssh.sudo_password_file is not None
 
     @property
     def host(self) -> str:
@@ -80,18 +84,16 @@ class Connection:
         on_sent: Sent | None = None,
     ) -> Output:
         """See Session."""
-        self._round_trips += 1
         deadline = time.monotonic() + timeout_s
+        once = partial(self._run, script, deadline, files, on_line, on_sent)
         try:
-            with contextlib.closing(self._transport().open_session(timeout=15)) as channel:
-                channel.settimeout(timeout_s)
-                channel.exec_command(_command(self._host, UNPACK if files else "sh -s\n"))
-                _send(channel, script, files, on_sent)
-                output = _receive(channel, deadline, on_line)
-                # Without an exit status, either the script was killed or the connection is gone.
-                if output.status < 0:
-                    self._transport()
+            output = once()
+            if self._asked or not sudo.wants_password(output):
                 return output
+            if self._host.ssh.sudo_password is None:
+                raise sudo.refused(self._host)
+            self._asked = True
+            return once()
         except TimeoutError as error:
             raise CommandFailed(
                 self.host,
@@ -104,6 +106,35 @@ class Connection:
                 f"{self.host}: the connection was lost: {error or type(error).__name__}",
                 "run the same command again once the host is back",
             ) from error
+
+    def _run(
+        self,
+        script: str,
+        deadline: float,
+        files: Sequence[Payload],
+        on_line: Line | None,
+        on_sent: Sent | None,
+    ) -> Output:
+        self._round_trips += 1
+        with contextlib.closing(self._transport().open_session(timeout=15)) as channel:
+            left = max(0.001, deadline - time.monotonic())
+            channel.settimeout(left)
+            command = PREPARE + (UNPACK if files else "sh -s\n")
+            if self._asked:
+                sudo.begin(channel, self._host, command, left)
+            else:
+                channel.exec_command(sudo.plain(self._host, command))
+            try:
+                _send(channel, script, files, on_sent)
+            except OSError:
+                # The command may have ended without reading: what it said is worth more than ours.
+                if not channel.exit_status_ready():
+                    raise
+            output = _receive(channel, deadline, on_line)
+            # Without an exit status, either the script was killed or the connection is gone.
+            if output.status < 0:
+                self._transport()
+            return output
 
     def keep_alive(self) -> None:
         """Has a dead connection noticed, and a quiet one kept open by routers on the way."""
@@ -124,35 +155,53 @@ class Connection:
 
 
 def connect(
-    host: Host, known_hosts: Path, *, bastions: Sequence[Host] = (), timeout_s: float = 15
+    host: Host, known_hosts: Path, *, bastions: Bastions | None = None, timeout_s: float = 15
 ) -> Connection:
     """Opens the connection to a host.
 
     Args:
         host: `ssh.bastion` names one of `bastions`, or is empty.
         known_hosts: the cluster's file of pinned keys.
-        bastions: hosts that may serve as way in.
+        bastions: ways in.
         timeout_s: limit for the TCP connection and for the SSH handshake, each.
 
     Raises:
         Unreachable: in one line, with what to do.
     """
-    way_in = next((item for item in bastions if item.name == host.ssh.bastion), None)
-    gateway = _open(way_in, known_hosts, None, timeout_s) if way_in is not None else None
+    gateway = bastions.way(host) if bastions is not None else None
     connection = _open(host, known_hosts, gateway, timeout_s)
     session = Connection(host, connection)
     session.keep_alive()
     return session
 
 
-def _open(host: Host, known_hosts: Path, gateway: Fabric | None, timeout_s: float) -> Fabric:
+def ways(cluster_hosts: Sequence[Host | Bastion], known_hosts: Path) -> Bastions:
+    """Ways in through any of these hosts, to be closed after the sessions that use them.
+
+    Args:
+        cluster_hosts: the cluster's, and its bastions.
+        known_hosts: the cluster's file of pinned keys.
+    """
+
+    def through(host: Host | Bastion, gateway: Fabric | None) -> Fabric:
+        opened = _open(host, known_hosts, gateway, timeout_s=15)
+        assert opened.transport is not None
+        opened.transport.set_keepalive(KEEPALIVE_S)
+        return opened
+
+    return Bastions(cluster_hosts, through)
+
+
+def _open(
+    host: Host | Bastion, known_hosts: Path, gateway: Fabric | None, timeout_s: float
+) -> Fabric:
     with _as_unreachable(host):
         kwargs = _credentials(host)
         keys = pinned(host, known_hosts)
         sock = _socket(host, timeout_s) if gateway is None else None
         config = Config(overrides={"load_ssh_configs": False})  # type: ignore[no-untyped-call]
         connection = Fabric(  # type: ignore[no-untyped-call]
-            str(host.address),
+            host.login,
             user=host.ssh.user,
             port=host.ssh.port,
             gateway=gateway,
@@ -179,7 +228,7 @@ def _open(host: Host, known_hosts: Path, gateway: Fabric | None, timeout_s: floa
     return connection
 
 
-def _credentials(host: Host) -> dict[str, Any]:
+def _credentials(host: Host | Bastion) -> dict[str, Any]:
     """Keys to log in with: only the named one, since an agent with many runs into MaxAuthTries."""
     key = host.ssh.key
     if key is None:
@@ -194,22 +243,21 @@ def _credentials(host: Host) -> dict[str, Any]:
     return {"allow_agent": False, "look_for_keys": False, "key_filename": str(key)}
 
 
-def _socket(host: Host, timeout_s: float) -> socket.socket:
+def _socket(host: Host | Bastion, timeout_s: float) -> socket.socket:
     """A connected socket. paramiko leaves Nagle's algorithm on, which costs 40 ms for every
     command."""
     if host.ssh.dial is not None:
         sock = host.ssh.dial()
     else:
-        address = host.ssh.address or str(host.address)
-        sock = socket.create_connection((address, host.ssh.port), timeout_s)
+        sock = socket.create_connection((host.login, host.ssh.port), timeout_s)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)
     return sock
 
 
 @contextlib.contextmanager
-def _as_unreachable(host: Host) -> Iterator[None]:
-    where = f"{host.name} ({host.ssh.user}@{host.address}:{host.ssh.port})"
+def _as_unreachable(host: Host | Bastion) -> Iterator[None]:
+    where = f"{host.name} ({host.ssh.user}@{host.login}:{host.ssh.port})"
     try:
         yield
     except BadHostKeyException as error:
@@ -232,11 +280,6 @@ def _as_unreachable(host: Host) -> Iterator[None]:
             f"{where}: no SSH connection: {error or type(error).__name__}",
             "check that the host is up and that its address and port are right",
         ) from error
-
-
-def _command(host: Host, script: str) -> str:
-    sudo = "" if host.ssh.user == "root" else "sudo -n "
-    return f"exec {sudo}sh -c {shlex.quote(PREPARE + script)}"
 
 
 def _send(channel: Channel, script: str, files: Sequence[Payload], on_sent: Sent | None) -> None:

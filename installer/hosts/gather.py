@@ -35,7 +35,7 @@ def gather(session: Session, address: IPv4Address, now: Callable[[], float]) -> 
         raise CommandFailed(
             session.host,
             f"{session.host}: its facts cannot be read: {error}",
-            "the user must be root, or able to use sudo without a password",
+            "the user must be root, or able to become root by sudo",
             output.last_lines(5),
         ) from error
 

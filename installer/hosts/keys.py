@@ -1,21 +1,29 @@
 """Host keys: whom we talk to. A key is pinned by the inventory, by the platform, or by the
-cluster's known_hosts; no key is ever accepted because it was shown."""
+cluster's known_hosts, or by the operator's own; no key is ever accepted because it was shown."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 from paramiko import HostKeys, MissingHostKeyPolicy, PKey, SSHClient
 from paramiko.hostkeys import HostKeyEntry
 
-from installer.cluster import Host
+from installer.cluster import Bastion, Host
 from installer.errors import InstallerError, Unreachable
 
+OWN = (Path("~/.ssh/known_hosts"), Path("/etc/ssh/ssh_known_hosts"))
+"""What OpenSSH on this machine goes by."""
 
-def pinned(host: Host, known_hosts: Path) -> HostKeys:
-    """The keys that `host` may show.
+
+def pinned(host: Host | Bastion, known_hosts: Path) -> HostKeys:
+    """The keys that `host` may show: the inventory's, or those of the first file that knows it.
+
+    Args:
+        host: whose.
+        known_hosts: the cluster's file, which comes before the operator's own.
 
     Raises:
         InstallerError: `host_key` of the inventory is not a public key.
@@ -31,7 +39,21 @@ def pinned(host: Host, known_hosts: Path) -> HostKeys:
             )
         keys.add(name, entry.key.get_name(), entry.key)
         return keys
-    return HostKeys(str(known_hosts)) if known_hosts.exists() else HostKeys()
+    for path in (known_hosts, *OWN):
+        found = _read(path.expanduser())
+        if found.lookup(name) is not None:
+            return found
+    return HostKeys()
+
+
+def _read(path: Path) -> HostKeys:
+    return _parsed(path, path.stat().st_mtime_ns) if path.exists() else HostKeys()
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, changed_ns: int) -> HostKeys:
+    """A file of keys, which many hosts are looked up in."""
+    return HostKeys(str(path))
 
 
 class Refuse(MissingHostKeyPolicy):
@@ -60,6 +82,5 @@ def fingerprint(key: PKey) -> str:
     return f"{key.get_name()} SHA256:{digest}"
 
 
-def _name(host: Host) -> str:
-    address = str(host.address)
-    return address if host.ssh.port == 22 else f"[{address}]:{host.ssh.port}"
+def _name(host: Host | Bastion) -> str:
+    return host.login if host.ssh.port == 22 else f"[{host.login}]:{host.ssh.port}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from pathlib import Path
 from typing import TypeVar
 
+from installer.errors import Problem
 from installer.inventory.document import Entry
 
 Kind = Callable[[Entry], object]
@@ -26,10 +28,12 @@ class Unfit(Exception):  # noqa: N818
     Args:
         what: in a few words, without the value's place.
         advice: what to write instead.
+        problems: what is wrong within the value, with places of their own, in place of `what`.
     """
 
-    def __init__(self, what: str, advice: str = "") -> None:
+    def __init__(self, what: str, advice: str = "", problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(what)
+        self.problems = problems
         self.what = what
         self.advice = advice
 
@@ -46,6 +50,22 @@ def yes_or_no(entry: Entry) -> bool:
     if not isinstance(entry.value, bool):
         raise Unfit(f"should be true or false, is {shown(entry)}")
     return entry.value
+
+
+def one_of(known: tuple[str, ...]) -> Callable[[Entry], str]:
+    """One of these words."""
+
+    def read(entry: Entry) -> str:
+        value = text(entry)
+        if value not in known:
+            near = difflib.get_close_matches(value, known, 1)
+            raise Unfit(
+                f"should be one of {', '.join(known)}, is {shown(entry)}",
+                f"did you mean {near[0]}?" if near else "",
+            )
+        return value
+
+    return read
 
 
 def whole(low: int, high: int) -> Callable[[Entry], int]:

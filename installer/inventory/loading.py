@@ -17,7 +17,7 @@ from installer.inventory.schema import Reader
 
 FIRST_HOST = 10
 """Where addresses of hosts that are only counted begin in `network.hosts`; below are gateways."""
-_SSH_KEYS = ("user", "port", "key", "host_key", "bastion")
+_SSH_KEYS = ("user", "port", "key", "host_key", "bastion", "sudo_password_file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,9 @@ class _Reading:
         """The cluster, if what is there suffices to make one."""
         about = self.reader.values(self._top.get("cluster"), schema.CLUSTER)
         network = self.reader.values(self._top.get("network"), schema.NETWORK)
-        for key in ("pods", "services", "hosts"):
+        # Servers lie where they lie, in one range or in several.
+        free = self._request.platform == "static"
+        for key in ("pods", "services") if free else ("pods", "services", "hosts"):
             if key not in self.reader.mapping(self._top.get("network")):
                 self._problem("network", f"network.{key}: is missing", "give a range: 10.96.0.0/16")
         if "name" not in self.reader.mapping(self._top.get("cluster")):
@@ -116,6 +118,10 @@ class _Reading:
         section = self._section(network.get("hosts"))
         hosts = self._settled(section, self._hosts(network.get("hosts"), section))
         self.reader.problems += soundness.networks(network, len(hosts), self._where)
+        if "hosts" not in network:
+            found = {host.name: host.address for host in hosts}
+            self.reader.problems += soundness.apart(found, network, self._where)
+            network["hosts"] = soundness.around(found.values())
         if self.reader.problems:
             return None
         name = about.pop("name")
@@ -126,6 +132,7 @@ class _Reading:
             hosts=hosts,
             state=self._request.clusters / name,
             section=section,
+            bastions=getattr(section, "bastions", ()),
             zone_order=tuple(item.zone for item in getattr(section, "subnets", ())),
             **{"kubernetes": "auto", **about},
         )
@@ -140,11 +147,13 @@ class _Reading:
         kind = sections.SECTIONS.get(self._request.platform)
         if kind is None:
             return None
-        values = self.reader.values(self._top.get(self._request.platform), kind.keys)
-        if self.reader.problems or within is None:
+        values = self.reader.values(
+            self._top.get(self._request.platform), kind.keys(self._directory)
+        )
+        if self.reader.problems or (within is None and kind.places is not None):
             return None
         try:
-            return kind.build(values, within)
+            return kind.build(values, within or soundness.ANYWHERE)
         except Unfit as error:
             name = self._request.platform
             self._problem(name, f"{name}: {error.what}", error.advice)
@@ -174,11 +183,13 @@ class _Reading:
                 self.reader.problems.append(entry.problem("address is missing"))
         self.reader.problems += soundness.addresses(given, within, self._where)
         self.reader.problems += soundness.groups(members, tuple(entries), self._where)
-        self.reader.problems += self._bastions(read)
         grouped = {group: [str(entry.value) for entry in found] for group, found in members.items()}
-        return tuple(
+        hosts = tuple(
             self._host(name, read[name], address, grouped) for name, address in given.items()
         )
+        beside = tuple(each.name for each in getattr(section, "bastions", ()))
+        self.reader.problems += soundness.bastions(hosts, beside, self._where)
+        return hosts
 
     def _host_values(self, name: str, entry: Entry) -> dict[str, Any]:
         try:
@@ -191,7 +202,7 @@ class _Reading:
         """Hosts where only the number of nodes is given: a controller, and node1 onwards."""
         entry = self._top.get("nodes", Entry(where="", path="nodes", value=2))
         own = sections.SECTIONS.get(self._request.platform)
-        if self._request.platform != "sandbox" and own is None:
+        if self._request.platform != "sandbox" and (own is None or own.places is None):
             self._problem("hosts", "hosts: is missing", "list the servers, with their addresses")
             return ()
         try:
@@ -202,7 +213,9 @@ class _Reading:
         if within is None or (own is not None and section is None):
             return ()
         try:
-            places = own.places(section, count + 1) if own else _in_order(within, count)
+            places = (
+                own.places(section, count + 1) if own and own.places else _in_order(within, count)
+            )
         except Unfit as error:
             self._problem("network.hosts", f"network.hosts: {error.what}", error.advice)
             return ()
@@ -224,14 +237,6 @@ class _Reading:
                 self.reader.problems.append(entry.problem(error.what, error.advice))
         return members
 
-    def _bastions(self, hosts: Mapping[str, Mapping[str, Any]]) -> Iterable[Problem]:
-        for name, values in hosts.items():
-            bastion = values.get("bastion")
-            if bastion is not None and (bastion not in hosts or bastion == name):
-                path = f"hosts.{name}.bastion"
-                what = f"{path}: {bastion} is not another host of the inventory"
-                yield Problem(where=self._where(path), what=what)
-
     def _host(
         self,
         name: str,
@@ -244,8 +249,12 @@ class _Reading:
         )
         values = self._variables(groups) | dict(own)
         labels = dict(self._variables(groups).get("labels", ())) | dict(own.get("labels", ()))
+        if values.get("bastion") == name and "bastion" not in own:
+            del values["bastion"]  # it is everybody's, and reached without itself
         values |= {"address": address, "labels": tuple(sorted(labels.items()))}
         ssh = {key: values.pop(key) for key in _SSH_KEYS if key in values}
+        if "ssh_address" in values:
+            ssh["address"] = values.pop("ssh_address")
         return Host(name=name, groups=groups, ssh=SSH(**ssh), **values)
 
     def _variables(self, groups: tuple[Group, ...]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from installer.inventory import kinds
 from installer.inventory.document import Entry
 from installer.inventory.kinds import Kind, Unfit
 
-TOP = ("cluster", "network", "hosts", "groups", "nodes", "vars", "group_vars", "aws")
+TOP = ("cluster", "network", "hosts", "groups", "nodes", "vars", "group_vars", "aws", "static")
 GROUPS = ("controller", "nodes")
 CLUSTER: Mapping[str, Kind] = {
     "name": kinds.name(20),
@@ -48,6 +48,7 @@ def variables(directory: Path) -> Mapping[str, Kind]:
         "port": kinds.whole(1, 65535),
         "key": kinds.file_below(directory),
         "bastion": kinds.text,
+        "sudo_password_file": kinds.file_below(directory),
         "zone": kinds.name(63),
         "segment": kinds.name(63),
         "labels": kinds.labels,
@@ -60,7 +61,12 @@ def variables(directory: Path) -> Mapping[str, Kind]:
 
 def host_keys(directory: Path) -> Mapping[str, Kind]:
     """Keys that may stand at a host."""
-    return {"address": kinds.address, "host_key": kinds.text, **variables(directory)}
+    return {
+        "address": kinds.address,
+        "ssh_address": kinds.text,
+        "host_key": kinds.text,
+        **variables(directory),
+    }
 
 
 @dataclass(slots=True)
@@ -96,5 +102,6 @@ class Reader:
             try:
                 values[key] = schema[key](item)
             except Unfit as error:
-                self.problems.append(item.problem(error.what, error.advice))
+                own = (item.problem(error.what, error.advice),)
+                self.problems.extend(error.problems or own)
         return values

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
 from installer.cluster import Host
-from installer.inventory import aws
+from installer.inventory import aws, static
 from installer.inventory.kinds import Kind
 
 Place = tuple[IPv4Address, str]
@@ -20,19 +21,22 @@ class Section:
     """A platform's part of an inventory. The functions raise Unfit.
 
     Args:
-        keys: the section's keys.
+        keys: the section's keys, of the inventory's directory.
         build: its value, of its keys' values and `network.hosts`.
-        places: where hosts lie that are only counted, controller first.
+        places: where hosts lie that are only counted, controller first; None where they are listed.
         settled: the hosts with what follows from the section.
     """
 
-    keys: Mapping[str, Kind]
+    keys: Callable[[Path], Mapping[str, Kind]]
     build: Callable[[Mapping[str, Any], IPv4Network], Any]
-    places: Callable[[Any, int], tuple[Place, ...]]
     settled: Callable[[Any, tuple[Host, ...]], tuple[Host, ...]]
+    places: Callable[[Any, int], tuple[Place, ...]] | None = None
 
 
 SECTIONS: Mapping[str, Section] = {
-    "aws": Section(keys=aws.keys(), build=aws.build, places=aws.places, settled=aws.settled),
+    "aws": Section(
+        keys=lambda _: aws.keys(), build=aws.build, places=aws.places, settled=aws.settled
+    ),
+    "static": Section(keys=static.keys, build=static.build, settled=static.settled),
 }
 """By the platform's name, which is the section's."""

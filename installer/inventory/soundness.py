@@ -4,16 +4,18 @@ that exist."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 from typing import Any
 
+from installer.cluster import Host
 from installer.errors import Problem
 from installer.inventory.document import Entry
 
 Where = Callable[[str], str]
 """Where the value at a key path stands."""
+ANYWHERE = IPv4Network("0.0.0.0/0")
 
 
 def networks(values: Mapping[str, Any], count: int, where: Where) -> Iterator[Problem]:
@@ -87,6 +89,51 @@ def addresses(
                 where=where(path),
                 what=f"{path}: {address} is not for a host of {within}",
             )
+
+
+def apart(
+    hosts: Mapping[str, IPv4Address], values: Mapping[str, Any], where: Where
+) -> Iterator[Problem]:
+    """Hosts whose range is not given: none has a pod's or a Service's address."""
+    for name, address in hosts.items():
+        for key in ("pods", "services"):
+            if key in values and address in values[key]:
+                path = f"hosts.{name}.address"
+                yield Problem(
+                    where=where(path),
+                    what=f"{path}: {address} is in network.{key} {values[key]}",
+                    advice=f"choose another range for {key}",
+                )
+
+
+def around(addresses: Iterable[IPv4Address]) -> IPv4Network:
+    """The smallest network that holds all addresses."""
+    values = [int(address) for address in addresses] or [0]
+    bits = (min(values) ^ max(values)).bit_length()
+    return IPv4Network((min(values), 32 - bits), strict=False)
+
+
+def bastions(hosts: Sequence[Host], beside: Sequence[str], where: Where) -> Iterator[Problem]:
+    """The way to a host leads through one other that can be reached directly.
+
+    Args:
+        hosts: of the cluster.
+        beside: names of bastions that are no hosts of it.
+        where: places of the values.
+    """
+    direct = {host.name for host in hosts if not host.ssh.bastion} | set(beside)
+    known = {host.name for host in hosts} | set(beside)
+    for host in hosts:
+        bastion, path = host.ssh.bastion, f"hosts.{host.name}.bastion"
+        if not bastion or (bastion in direct and bastion != host.name):
+            continue
+        if bastion in known and bastion != host.name:
+            what, advice = f"{bastion} has a bastion itself", "name one that is reached directly"
+        else:
+            near = difflib.get_close_matches(bastion, sorted(known - {host.name}), 1)
+            what = f"{bastion} is not another host of the inventory, nor one of static.bastions"
+            advice = f"did you mean {near[0]}?" if near else ""
+        yield Problem(where=where(path), what=f"{path}: {what}", advice=advice)
 
 
 def groups(

@@ -8,11 +8,13 @@ from installer.cluster import Cluster
 from installer.errors import PlatformError
 from installer.platforms.base import Platform
 from installer.platforms.sandbox.platform import Sandbox
+from installer.platforms.static import Static
 
 __all__ = ["Platform", "of"]
 
 _PLATFORMS: dict[str, Callable[[], Platform]] = {
     "sandbox": Sandbox,
+    "static": Static,
 }
 
 

@@ -120,6 +120,7 @@ def _config(target: Target) -> str:
         zone=host.zone,
         zones=cluster.zones,
         near=(host.near,) if host.near else (),
+        gateways=(host.gateway,) if host.gateway else (),
         masquerade="true" if cluster.network.masquerade else "false",
         mtu=cluster.network.mtu or "auto",
     )

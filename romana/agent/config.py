@@ -92,6 +92,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         backend: what enforces policies in the kernel: `nftables`, `iptables` (with ipset; of the
             kind that the host uses, or `iptables-legacy` or `iptables-nft`), or `auto`, which is
             nftables where it works.
+        gateways: where to send what is for pods of nodes beyond this host's own segments; without
+            one that is left to the routes that the host has anyway.
         node_address: this host's own addresses; by default those of its Node object.
         socket: where the plugin and the `romana` command reach the agent.
         metrics: address and port of metrics and health; `off` for none.
@@ -110,6 +112,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     no_masquerade: tuple[str, ...] = ()
     mtu: int | Literal["auto"] = "auto"
     backend: BackendName = "auto"
+    gateways: tuple[str, ...] = ()
     node_address: str | tuple[str, ...] = ()
     socket: str = "/run/romana/agent.sock"
     metrics: str = "127.0.0.1:9607"
@@ -120,7 +123,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for text in self.no_masquerade:
             ip_network(text)
-        for address in self.node_addresses:
+        for address in (*self.node_addresses, *self.next_hops):
             assert address
         if self.verify_every < 0:
             raise ValueError("`verify_every` must not be negative")
@@ -142,6 +145,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The configured addresses of this host; none where its Node object says them."""
         given = self.node_address
         return tuple(ip_address(text) for text in ((given,) if isinstance(given, str) else given))
+
+    @property
+    def next_hops(self) -> tuple[Address, ...]:
+        """The gateways to nodes beyond this host's segments."""
+        return tuple(ip_address(text) for text in self.gateways)
 
     @property
     def unmasqueraded(self) -> tuple[Network, ...]:

@@ -271,7 +271,8 @@ class Kernel:
         """The routes as they should be now: to those pods whose interfaces are there."""
         assert self._around is not None
         around, name = self._around, self._config.name
-        return self._wanted.routes(snapshot, name, endpoints, around.segments, self._node)
+        gateways = self._config.next_hops
+        return self._wanted.routes(snapshot, name, endpoints, around.segments, self._node, gateways)
 
 
 def _addresses(snapshot: Snapshot, name: str) -> tuple[Address, ...]:

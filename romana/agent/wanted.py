@@ -18,9 +18,10 @@ Basis = tuple[
     tuple[Address, ...],
     frozenset[str],
     str,
+    tuple[Address, ...],
 ]
 """What routes depend on: nodes, blocks, endpoints; segments, the node's addresses, interfaces, the
-node's name."""
+node's name, gateways."""
 
 
 class WantedRoutes:
@@ -37,6 +38,7 @@ class WantedRoutes:
         endpoints: Sequence[Endpoint],
         segments: frozenset[Network],
         addresses: tuple[Address, ...],
+        gateways: tuple[Address, ...] = (),
     ) -> frozenset[Route]:
         """The routes as they should be now, to those pods whose interfaces are there: the same
         value while nothing that they depend on has changed.
@@ -47,6 +49,7 @@ class WantedRoutes:
             endpoints: this host's.
             segments: networks of this host's interfaces.
             addresses: this host's, as a node.
+            gateways: to nodes beyond the segments.
         """
         interfaces = links.interfaces()
         basis: Basis = (
@@ -57,10 +60,11 @@ class WantedRoutes:
             addresses,
             interfaces,
             name,
+            gateways,
         )
         if self._basis is None or not _unchanged(self._basis, basis):
             there = [each for each in endpoints if each.interface in interfaces]
-            self._routes = wanted_routes(snapshot, name, there, segments, addresses)
+            self._routes = wanted_routes(snapshot, name, there, segments, addresses, gateways)
             self._basis = basis
         return self._routes
 

@@ -5,7 +5,7 @@ no others are listed, changed or removed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -60,6 +60,7 @@ def wanted_routes(
     endpoints: Iterable[Endpoint],
     segments: Iterable[Network],
     source: Iterable[Address] = (),
+    gateways: Iterable[Address] = (),
 ) -> frozenset[Route]:
     """The routes of a host. Pure.
 
@@ -67,10 +68,11 @@ def wanted_routes(
         snapshot: blocks and nodes of the cluster.
         node: this host's name.
         endpoints: this host's pods.
-        segments: networks of this host's interfaces. Blocks of nodes beyond them have no route
-            here: the fabric knows them.
+        segments: networks of this host's interfaces.
         source: the addresses that this host's own packets to its pods take, at most one of each
             family; by default its node's addresses.
+        gateways: where to send what is for blocks of nodes beyond the segments, at most one of each
+            family. Without one such blocks have no route here: the fabric knows them.
     """
     own = snapshot.nodes.get(("", node))
     sources = tuple(source) or (own.addresses if own else ())
@@ -79,24 +81,31 @@ def wanted_routes(
         for each in endpoints
         for address in each.addresses
     }
-    return frozenset(routes) | block_routes(snapshot, node, segments)
+    return frozenset(routes) | block_routes(snapshot, node, segments, gateways)
 
 
-def block_routes(snapshot: Snapshot, node: str, segments: Iterable[Network]) -> frozenset[Route]:
+def block_routes(
+    snapshot: Snapshot,
+    node: str,
+    segments: Iterable[Network],
+    gateways: Iterable[Address] = (),
+) -> frozenset[Route]:
     """The routes to the blocks of all hosts. Pure.
 
     Args:
         snapshot: blocks and nodes of the cluster.
         node: this host's name.
         segments: networks of this host's interfaces.
+        gateways: as `wanted_routes` takes them.
     """
     on_link = tuple(segments)
+    beyond: dict[int, Address] = {gateway.version: gateway for gateway in gateways}
     routes = set()
     for block in snapshot.blocks.values():
         if block.node == node:
             routes.add(Route(destination=block.cidr, blackhole=True))
             continue
-        via = _next_hop(snapshot, block.node, block.cidr.version, on_link)
+        via = _next_hop(snapshot, block.node, block.cidr.version, on_link, beyond)
         if via is not None:
             routes.add(Route(destination=block.cidr, via=via))
     return frozenset(routes)
@@ -181,18 +190,18 @@ async def apply_routes(wanted: frozenset[Route]) -> tuple[str, ...]:
 
 
 def _next_hop(
-    snapshot: Snapshot, name: str, version: int, on_link: tuple[Network, ...]
+    snapshot: Snapshot,
+    name: str,
+    version: int,
+    on_link: tuple[Network, ...],
+    beyond: Mapping[int, Address],
 ) -> Address | None:
+    """The node itself where it is on a segment, or the gateway. A node that is unknown has no way:
+    at a gateway, packets for it could only circle."""
     node = snapshot.nodes.get(("", name))
-    candidates = node.addresses if node else ()
-    return next(
-        (
-            each
-            for each in candidates
-            if each.version == version and any(each in network for network in on_link)
-        ),
-        None,
-    )
+    addresses = [each for each in (node.addresses if node else ()) if each.version == version]
+    near = (each for each in addresses if any(each in network for network in on_link))
+    return next(near, beyond.get(version) if addresses else None)
 
 
 def _order(route: Route) -> tuple[int, int, int]:

@@ -25,6 +25,7 @@ pods:
 masquerade: true
 no_masquerade: [192.0.2.0/24]
 mtu: 1400
+gateways: [198.18.0.1]
 node_address: 198.18.0.11
 socket: /run/romana/agent.sock
 metrics: 127.0.0.1:9607
@@ -40,6 +41,7 @@ def test_everything_that_can_be_said(tmp_path):
     assert config.kubernetes.address().servers[1] == "https://198.18.0.11:6443"
     assert config.pods.layout().shares("b")[0] == ip_network("10.120.0.0/13")
     assert config.unmasqueraded == (ip_network("192.0.2.0/24"),)
+    assert config.next_hops == (ip_address("198.18.0.1"),)
     assert config.node_addresses == (ip_address("198.18.0.11"),)
     assert (config.mtu, config.directory) == (1400, None)
 

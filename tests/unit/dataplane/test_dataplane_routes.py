@@ -61,6 +61,24 @@ def test_wanted_routes():
     }
 
 
+def test_blocks_beyond_the_segments_go_by_the_gateway():
+    objects = snapshot(
+        ("10.112.0.0/25", "node1"),
+        ("10.112.1.0/25", "node2"),
+        ("10.112.2.0/25", "far"),
+        ("fd00:112:2::/64", "far"),
+        ("10.112.3.0/25", "new"),
+        ("10.112.4.0/25", "unheard-of"),
+    )
+    gateway = ip_address("198.18.0.1")
+    found = wanted_routes(objects, "node1", [], [ip_network("198.18.0.0/24")], (), [gateway])
+    assert found == {
+        Route(destination=ip_network("10.112.0.0/25"), blackhole=True),
+        Route(destination=ip_network("10.112.1.0/25"), via=VIA),
+        Route(destination=ip_network("10.112.2.0/25"), via=gateway),
+    }
+
+
 def test_what_ip_prints_is_read():
     four = parse_routes(
         '[{"dst":"default","gateway":"198.18.0.12","dev":"eth0","flags":[]},'

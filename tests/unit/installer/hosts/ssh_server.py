@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import paramiko
 
@@ -18,6 +21,7 @@ class SSHServer(paramiko.ServerInterface):
         self.user_key = user_key
         self.commands: list[str] = []
         self.cut_before_reply = False
+        self.environment = dict(os.environ)
         self._transports: list[paramiko.Transport] = []
         self._threads: list[threading.Thread] = []
 
@@ -62,18 +66,56 @@ class SSHServer(paramiko.ServerInterface):
         return True
 
     def _serve(self, channel: paramiko.Channel, command: str) -> None:
-        sent = b"".join(iter(lambda: channel.recv(1 << 16), b""))
         if self.cut_before_reply:
+            while channel.recv(1 << 16):
+                pass
             channel.get_transport().close()
             return
-        done = subprocess.run(["sh", "-c", command], input=sent, capture_output=True)
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            ["sh", "-c", command],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=self.environment,
+            bufsize=0,
+        )
+        taking = threading.Thread(target=_take, args=(channel, process.stdin))
+        giving = [
+            threading.Thread(target=_give, args=(process.stdout, channel.sendall)),
+            threading.Thread(target=_give, args=(process.stderr, channel.sendall_stderr)),
+        ]
+        for thread in (taking, *giving):
+            thread.start()
+        for thread in giving:
+            thread.join()
         try:
-            channel.sendall(done.stdout)
-            channel.sendall_stderr(done.stderr)
-            channel.send_exit_status(done.returncode)
+            channel.send_exit_status(process.wait())
             channel.close()
         except OSError:
-            return  # the client has gone, which some tests are about
+            channel.close()  # the client has gone, which some tests are about
+        taking.join()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            stream.close()
+
+
+def _take(channel: paramiko.Channel, stdin: BinaryIO) -> None:
+    """What the client sends, until it ends or the command does not want more."""
+    try:
+        while piece := channel.recv(1 << 16):
+            while piece:
+                piece = piece[os.write(stdin.fileno(), piece) :]
+    except BrokenPipeError:
+        return
+    stdin.close()
+
+
+def _give(stream: BinaryIO, send: Callable[[bytes], None]) -> None:
+    try:
+        while piece := os.read(stream.fileno(), 1 << 16):
+            send(piece)
+    except OSError:
+        return  # the client has gone
 
 
 def _new_key(directory: Path, name: str) -> Path:

@@ -85,7 +85,7 @@ def test_a_connection_that_breaks_is_unreachable(reach: Any) -> None:
 
 def test_other_users_become_root_by_sudo(reach: Any) -> None:
     reach.connect(user="admin").run("true")
-    assert reach.server.commands[0].startswith("exec sudo -n sh -c ")
+    assert reach.server.commands[0].startswith("exec env LC_ALL=C sudo -n sh -c ")
 
 
 def test_the_clusters_known_hosts_pin_a_key(reach: Any) -> None:

@@ -209,7 +209,8 @@ UNSOUND = {
     ),
     "bastion that is nobody": (
         ("{address: 198.18.0.11}", "{address: 198.18.0.11, bastion: beta}"),
-        "demo.yml:9: hosts.beta.bastion: beta is not another host of the inventory",
+        "demo.yml:9: hosts.beta.bastion: beta is not another host of the inventory, nor one of "
+        "static.bastions",
     ),
     "host name": (
         ("beta: ", "be_ta: "),
