@@ -12,7 +12,7 @@ from romana.policy.intervals import Intervals, contains
 from romana.policy.model import EVERY_PORT, Entry, PodSet, PolicyPeer, PortRange, Rule
 from romana.policy.networks import ALL_ADDRESSES, NetworkGrants, block_addresses
 from romana.policy.pods import Host, NamedPort, PodIndex, resolve
-from romana.policy.traffic import NOTHING, Box, Traffic, TrafficSums, traffic_of
+from romana.policy.traffic import Box, Traffic, TrafficSums, traffic_of
 
 NamedPorts = Mapping[NamedPort, tuple[int, ...]]
 
@@ -32,10 +32,11 @@ class GrantTable:
         self._pods = pods
         self._sums = sums
         self._resolved = resolved
-        self._hosts: dict[Host, Traffic] = {}
+        self._hosts: defaultdict[Host, list[Traffic]] = defaultdict(list)
+        self._boxes_of: defaultdict[PodSet, list[Box]] = defaultdict(list)
         self._parts: defaultdict[int, list[tuple[Intervals, Traffic]]] = defaultdict(list)
         self._networks: Mapping[int, NetworkGrants] = {}
-        self._singles: dict[Host, Traffic] = {}
+        self._singles: dict[Host, list[Traffic]] = {}
         self._numbered_of: dict[PodSet, Traffic] = {}
         self._named_of: defaultdict[PodSet, set[NamedPort]] = defaultdict(set)
         self._named_at: set[tuple[IPBlock | None, NamedPort]] = set()
@@ -53,17 +54,14 @@ class GrantTable:
 
     def add(self, entry: Entry) -> None:
         """Admit what an entry describes."""
-        traffic = self._numbered(entry.rules)
-        if traffic:
+        # Of those that are the same for every peer.
+        boxes = tuple(box for rule in entry.rules for box in self._boxes(rule))
+        if boxes:
             for peer in (None,) if entry.peers is None else entry.peers:
-                self._add_peer(peer, traffic)
+                self._add_peer(peer, boxes)
         if self._resolved is None:
             for name in _names(entry.rules):
                 self._add_named(entry.peers, name)
-
-    def _numbered(self, rules: Iterable[Rule]) -> Traffic:
-        """The traffic that is the same for every peer."""
-        return traffic_of(box for rule in rules for box in self._boxes(rule))
 
     def _boxes(self, rule: Rule) -> Iterator[Box]:
         if rule.protocol is None:
@@ -77,22 +75,24 @@ class GrantTable:
                 for resolved in self._resolved[port, rule.protocol]:
                     yield (number, resolved, resolved)
 
-    def _add_peer(self, peer: PolicyPeer | None, traffic: Traffic) -> None:
+    def _add_peer(self, peer: PolicyPeer | None, boxes: tuple[Box, ...]) -> None:
         if isinstance(peer, PodSet):
-            known = self._numbered_of.get(peer)
-            self._numbered_of[peer] = self._sums.add(known, traffic) if known else traffic
-            self._add_hosts(self._pods.hosts_in(peer), traffic)
+            self._boxes_of[peer] += boxes
         elif peer is None:
             for family, addresses in ALL_ADDRESSES.items():
-                self._parts[family].append((addresses, traffic))
+                self._parts[family].append((addresses, traffic_of(boxes)))
         else:
-            self._parts[peer.cidr.version].append((block_addresses(peer), traffic))
+            self._parts[peer.cidr.version].append((block_addresses(peer), traffic_of(boxes)))
 
     def _add_named(self, peers: tuple[PolicyPeer, ...] | None, name: NamedPort) -> None:
         """Admit a port name to those peers that are pods, to each as it is there."""
         for peer in (None,) if peers is None else peers:
             if isinstance(peer, PodSet):
+                if name in self._named_of[peer]:
+                    continue
                 self._named_of[peer].add(name)
+            elif (peer, name) in self._named_at:
+                continue
             else:
                 self._named_at.add((peer, name))
             for pod, hosts in self._receivers(peer, name):
@@ -116,17 +116,16 @@ class GrantTable:
             yield pod, hosts
 
     def _add_hosts(self, hosts: Iterable[Host], traffic: Traffic) -> None:
-        table, add = self._hosts, self._sums.add
-        if not table:
-            table.update(dict.fromkeys(hosts, traffic))
-            return
         for host in hosts:
-            old = table.get(host, NOTHING)
-            table[host] = add(old, traffic) if old else traffic
+            self._hosts[host].append(traffic)
 
     def finish(self) -> frozenset[Grant]:
         """The canonical form of all that was added, `current` from now on. Nothing can be added any
         more, but hosts can change."""
+        for peer, boxes in self._boxes_of.items():
+            traffic = self._numbered_of[peer] = traffic_of(boxes)
+            self._add_hosts(self._pods.hosts_in(peer), traffic)
+        self._boxes_of.clear()
         self._networks = {family: NetworkGrants(parts) for family, parts in self._parts.items()}
         self._parts.clear()
         result = []
@@ -135,11 +134,11 @@ class GrantTable:
                 if low < high:
                     result.append(Grant(family, low, high, *box))
                 else:
-                    self._add_single((family, low), box)
-        for host, traffic in self._singles.items():
-            self._add_hosts((host,), traffic)
-        for host, traffic in self._hosts.items():
-            result.extend(self._of_host(host, traffic))
+                    self._singles.setdefault((family, low), []).append((box,))
+        for host, parts in self._singles.items():
+            self._hosts[host] += parts
+        for host, parts in self._hosts.items():
+            result.extend(self._of_host(host, self._sums.total(parts)))
         self._hosts.clear()
         self.current = frozenset(result)
         return self.current
@@ -151,11 +150,10 @@ class GrantTable:
             host: in question.
             pods: those that have this address, each with the sets that hold it.
         """
-        traffic = self._singles.get(host, NOTHING)
+        parts = list(self._singles.get(host, ()))
         for pod, sets in pods:
-            for part in self._of_pod(host, pod, sets):
-                traffic = self._sums.add(traffic, part)
-        return frozenset(self._of_host(host, traffic))
+            parts += self._of_pod(host, pod, sets)
+        return frozenset(self._of_host(host, self._sums.total(parts)))
 
     def _of_pod(self, host: Host, pod: Pod, sets: frozenset[PodSet]) -> Iterator[Traffic]:
         names: set[NamedPort] = set()
@@ -168,10 +166,6 @@ class GrantTable:
                 names.add(name)
         for name in names:
             yield traffic_of((name[1].number, port, port) for port in resolve(pod, name))
-
-    def _add_single(self, host: Host, box: Box) -> None:
-        known = self._singles.get(host, NOTHING)
-        self._singles[host] = self._sums.add(known, (box,))
 
     def _of_host(self, host: Host, traffic: Traffic) -> Iterator[Grant]:
         """What of a host's traffic no network holds."""

@@ -35,13 +35,15 @@ class TrafficSums:
     """Sums of traffic, each made once: a program adds the same few again for each of its peers."""
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[Traffic, Traffic], Traffic] = {}
+        self._sums: dict[frozenset[Traffic], Traffic] = {}
 
-    def add(self, first: Traffic, second: Traffic) -> Traffic:
-        """What either admits."""
-        if first == second:
-            return first
-        known = self._sums.get((first, second))
+    def total(self, parts: Iterable[Traffic]) -> Traffic:
+        """What any of the parts admits. All at once: one after the other would take the square of
+        their number."""
+        distinct = frozenset(parts)
+        if len(distinct) < 2:
+            return next(iter(distinct), NOTHING)
+        known = self._sums.get(distinct)
         if known is None:
-            known = self._sums[first, second] = traffic_of((*first, *second))
+            known = self._sums[distinct] = traffic_of(box for part in distinct for box in part)
         return known

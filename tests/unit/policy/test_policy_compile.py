@@ -17,6 +17,8 @@ from romana.objects import (
     Selector,
     Snapshot,
 )
+from romana.policy import grants as grant_table
+from romana.policy import traffic
 from romana.policy.admission import ANY_PROTOCOL, Direction, Endpoint, Grant
 from romana.policy.compile import CLOSED, compile_admission
 
@@ -270,3 +272,32 @@ def test_five_thousand_policies_and_ten_thousand_pods_share_few_programs():
     admission = compile_admission(world, endpoints)
     assert len(admission.programs) <= len(endpoints)
     assert all(each.ingress for each in admission.endpoints.values())
+
+
+def test_the_work_for_a_pod_of_many_policies_grows_with_their_number_not_its_square(monkeypatch):
+    count, looked_at = 500, []
+    original = traffic.traffic_of
+
+    def counted(boxes):
+        found = tuple(boxes)
+        looked_at.extend(found)
+        return original(found)
+
+    monkeypatch.setattr(traffic, "traffic_of", counted)
+    monkeypatch.setattr(grant_table, "traffic_of", counted)
+    found = [
+        NetworkPolicy(
+            namespace="x",
+            name=f"policy{number}",
+            ingress=(PolicyRule((EVERYONE,), (PortMatch(port=1000 + 2 * number),)),),
+        )
+        for number in range(count)
+    ]
+    snapshot = Snapshot(
+        pods={each.key: each for each in (pod("here", "10.0.0.1"), pod("one", "10.0.0.2"))},
+        policies={each.key: each for each in found},
+    )
+    admission = compile_admission(snapshot, [endpoint("here", "10.0.0.1")])
+    (program,) = admission.programs.values()
+    assert len(program.grants) == 2 * count
+    assert len(looked_at) <= 4 * count
