@@ -118,6 +118,43 @@ def static(**given: Any) -> None:
 
 @main.command()
 @_cluster
+@click.option("-c", "--nodes", type=click.IntRange(0), help="How many nodes beside the controller.")
+@_converging
+def vagrant(nodes: int | None, **given: Any) -> None:
+    """Makes a cluster of machines of Vagrant's, or repairs or upgrades it.
+
+    vagrant/settings.yml says what the machines are; -c 0 is the cluster in the one machine
+    sandbox, as `vagrant up sandbox` makes it.
+
+    \b
+    Examples:
+      romana-install vagrant
+      VAGRANT_DEFAULT_PROVIDER=libvirt romana-install vagrant -c 3
+      romana-install vagrant --check --diff
+    """
+    _converge("vagrant", nodes=nodes, **given)
+
+
+@main.command("lxc-box")
+def lxc_box() -> None:
+    """Makes the box that Vagrant's LXC machines are cloned from, and prints where it is.
+
+    It is of this machine's own release of Debian or Ubuntu. Made once, it is kept.
+
+    \b
+    Example:
+      romana-install lxc-box
+    """
+    from installer.platforms.vagrant.box import ensure_box
+
+    reporting = Reporting("romana-install lxc-box")
+    with reporting:
+        box = _or_exit(lambda: ensure_box(reporting.emit), reporting)
+    click.echo(box)
+
+
+@main.command()
+@_cluster
 @_reaching
 @_json
 def test(as_json: bool, **given: Any) -> None:

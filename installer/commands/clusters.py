@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
+from installer import platforms
 from installer.cluster import Cluster, Host, Platform
 from installer.commands.passwords import provide
 from installer.errors import InstallerError
@@ -52,6 +53,7 @@ def wanted(platform: Platform, wish: Wish) -> tuple[Inventory, Path]:
         name=wish.name,
         nodes=wish.nodes,
         settings=wish.settings,
+        defaults=platforms.defaults(platform, wish.nodes),
     )
     inventory = load(file, request)
     cluster = provide(inventory.cluster, wish.sudo_password_file, wish.sudo_password)
@@ -67,6 +69,7 @@ def record(cluster: Cluster, file: Path, wish: Wish) -> None:
         "inventory": str(file),
         "nodes": wish.nodes,
         "settings": wish.settings,
+        "defaults": platforms.defaults(cluster.platform, wish.nodes),
     }
     (cluster.state / RECORD).write_text(json.dumps(data) + "\n")
 
@@ -99,6 +102,7 @@ def known(wish: Wish) -> Cluster:
         name=name,
         nodes=wish.nodes if wish.nodes is not None else data["nodes"],
         settings=(*data["settings"], *wish.settings),
+        defaults=tuple(data.get("defaults", ())),
     )
     cluster = load(file, request).cluster
     return provide(cluster, wish.sudo_password_file, wish.sudo_password)

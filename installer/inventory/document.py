@@ -97,6 +97,24 @@ def override(document: Entry, settings: Iterable[str]) -> tuple[Entry, tuple[Pro
     return document, tuple(problems)
 
 
+def underlay(document: Entry, defaults: Iterable[str]) -> Entry:
+    """The document with `KEY=VALUE` settings where it says nothing itself.
+
+    Args:
+        document: the inventory, overrides included.
+        defaults: as for `override`, and sound.
+    """
+    silent = [item for item in defaults if _at(document, item.partition("=")[0]) is None]
+    return override(document, silent)[0]
+
+
+def _at(document: Entry, path: str) -> Entry | None:
+    found: Entry | None = document
+    for key in path.split("."):
+        found = found.value.get(key) if found and isinstance(found.value, Mapping) else None
+    return found
+
+
 def _laid(entry: Entry, keys: list[str], value: Entry) -> Entry:
     if not keys:
         return value

@@ -11,12 +11,17 @@ from typing import Any
 from installer.cluster import SSH, Cluster, Group, Host, Network, Platform
 from installer.errors import InventoryError, Problem
 from installer.inventory import kinds, schema, sections, soundness
-from installer.inventory.document import Entry, override, parse
+from installer.inventory.document import Entry, override, parse, underlay
 from installer.inventory.kinds import Unfit, listed, whole
 from installer.inventory.schema import Reader
 
 FIRST_HOST = 10
 """Where addresses of hosts that are only counted begin in `network.hosts`; below are gateways."""
+ALONE = "sandbox"
+"""Vagrant's machine that is a cluster of its own. It lies before the others, beside which it may
+run."""
+_COUNTED = ("sandbox", "vagrant")
+"""Platforms without a section that make hosts themselves, so that their number is enough."""
 _SSH_KEYS = ("user", "port", "key", "host_key", "bastion", "sudo_password_file")
 
 
@@ -32,7 +37,8 @@ class Inventory:
 class Request:
     """What the command line adds to a file: the platform, and settings that win over the file's.
 
-    `clusters` is the directory that holds every cluster's state.
+    `clusters` is the directory that holds every cluster's state; `defaults` are settings that give
+    way to the file's.
     """
 
     platform: Platform
@@ -40,6 +46,7 @@ class Request:
     name: str = ""
     nodes: int | None = None
     settings: tuple[str, ...] = ()
+    defaults: tuple[str, ...] = ()
 
 
 def load(file: Path, request: Request) -> Inventory:
@@ -62,12 +69,19 @@ def load(file: Path, request: Request) -> Inventory:
     settings += [f"cluster.name={request.name}"] if request.name else []
     settings += [f"nodes={request.nodes}"] if request.nodes is not None else []
     document, wrong = override(document, settings)
+    document = underlay(document, _fitting(document, request.defaults))
     reading = _Reading(file, document, request)
     cluster = reading.cluster()
     found = (*problems, *wrong, *reading.reader.problems)
     if found or cluster is None:
         raise _unsound(found)
     return Inventory(cluster=cluster, warnings=tuple(soundness.warnings(len(cluster.controllers))))
+
+
+def _fitting(document: Entry, defaults: tuple[str, ...]) -> tuple[str, ...]:
+    """Hosts are not counted where they are listed."""
+    listed = isinstance(document.value, Mapping) and "hosts" in document.value
+    return tuple(item for item in defaults if not (listed and item.startswith("nodes=")))
 
 
 def _unsound(problems: Iterable[Problem]) -> InventoryError:
@@ -86,11 +100,19 @@ def _short(file: Path) -> str:
     return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
 
 
-def _in_order(within: IPv4Network, count: int) -> tuple[sections.Place, ...]:
-    """Addresses one after the other, of a controller and `count` nodes."""
-    if within.num_addresses < FIRST_HOST + count + 2:
-        raise Unfit(f"{within} is too small for {count} nodes")
-    return tuple((within[FIRST_HOST + number], "") for number in range(count + 1))
+def _names(platform: Platform, count: int) -> list[str]:
+    """A controller and `count` nodes; the Vagrantfile has a machine for a cluster of one host."""
+    if platform == "vagrant" and not count:
+        return [ALONE]
+    return ["controller", *(f"node{number + 1}" for number in range(count))]
+
+
+def _in_order(within: IPv4Network, names: list[str]) -> tuple[sections.Place, ...]:
+    """Addresses one after the other."""
+    if within.num_addresses < FIRST_HOST + len(names) + 1:
+        raise Unfit(f"{within} is too small for {len(names) - 1} nodes")
+    first = FIRST_HOST - 1 if names == [ALONE] else FIRST_HOST
+    return tuple((within[first + number], "") for number in range(len(names)))
 
 
 class _Reading:
@@ -202,7 +224,7 @@ class _Reading:
         """Hosts where only the number of nodes is given: a controller, and node1 onwards."""
         entry = self._top.get("nodes", Entry(where="", path="nodes", value=2))
         own = sections.SECTIONS.get(self._request.platform)
-        if self._request.platform != "sandbox" and (own is None or own.places is None):
+        if self._request.platform not in _COUNTED and (own is None or own.places is None):
             self._problem("hosts", "hosts: is missing", "list the servers, with their addresses")
             return ()
         try:
@@ -212,14 +234,14 @@ class _Reading:
             return ()
         if within is None or (own is not None and section is None):
             return ()
+        names = _names(self._request.platform, count)
         try:
             places = (
-                own.places(section, count + 1) if own and own.places else _in_order(within, count)
+                own.places(section, count + 1) if own and own.places else _in_order(within, names)
             )
         except Unfit as error:
             self._problem("network.hosts", f"network.hosts: {error.what}", error.advice)
             return ()
-        names = ["controller", *(f"node{number + 1}" for number in range(count))]
         members = {"controller": names[:1], "nodes": names[1:] or names[:1]}
         if "groups" in self._top:
             self._problem("groups", "groups: need hosts to be listed", "drop it, or list hosts")

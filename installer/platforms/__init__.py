@@ -9,13 +9,29 @@ from installer.errors import PlatformError
 from installer.platforms.base import Platform
 from installer.platforms.sandbox.platform import Sandbox
 from installer.platforms.static import Static
+from installer.platforms.vagrant.platform import Vagrant
+from installer.platforms.vagrant.platform import defaults as vagrant_defaults
 
-__all__ = ["Platform", "of"]
+__all__ = ["Platform", "defaults", "of"]
 
 _PLATFORMS: dict[str, Callable[[], Platform]] = {
     "sandbox": Sandbox,
     "static": Static,
+    "vagrant": Vagrant,
 }
+
+
+def defaults(name: str, nodes: int | None) -> tuple[str, ...]:
+    """What a platform's own settings say where an inventory says nothing: "KEY=VALUE".
+
+    Args:
+        name: of the platform.
+        nodes: how many the command line asks for.
+
+    Raises:
+        PlatformError: the settings are unsound.
+    """
+    return vagrant_defaults(nodes) if name == "vagrant" else ()
 
 
 def of(cluster: Cluster) -> Platform:
