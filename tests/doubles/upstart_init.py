@@ -28,7 +28,8 @@ from upstart_grammar import Condition, Job, Mistake, parse
 INITCTL = r"""#!/bin/sh
 # Asks the upstart of the tests: one line with the words, and a pipe for the answer.
 program=${0##*/}
-reply=/run/upstart/reply.$$
+# Not by its process number: those come again, and one that was killed leaves its pipe.
+reply=$(mktemp -u /run/upstart/reply.XXXXXXXXXX)
 mkfifo "$reply" || exit 1
 printf '%s%s\n' "$reply" "$(printf '\t%s' "$program" "$@")" >/run/upstart/requests
 status=1
