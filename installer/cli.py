@@ -155,6 +155,25 @@ def lxc_box() -> None:
 
 @main.command()
 @_cluster
+@click.option("-c", "--nodes", type=click.IntRange(0), help="How many nodes beside the controller.")
+@_converging
+def aws(nodes: int | None, **given: Any) -> None:
+    """Makes a cluster on AWS, or repairs or upgrades it.
+
+    Shows what will be made and what it costs, and asks; elsewhere than on a terminal it needs
+    --yes. Everything is found by its tags: a run that was killed is continued by running it again.
+
+    \b
+    Examples:
+      romana-install aws --check --diff
+      romana-install aws --yes
+      romana-install aws -n prod -i prod.yml -c 5
+    """
+    _converge("aws", nodes=nodes, **given)
+
+
+@main.command()
+@_cluster
 @_reaching
 @_json
 def test(as_json: bool, **given: Any) -> None:

@@ -14,7 +14,7 @@ from installer import platforms
 from installer.cluster import Cluster, Host, Platform
 from installer.commands.passwords import provide
 from installer.errors import InstallerError
-from installer.inventory import Inventory, Request, load
+from installer.inventory import Inventory, Request, load, section_of
 
 RECORD = "request.json"
 DEFAULT = Path(__file__).parents[2] / "inventories"
@@ -58,6 +58,14 @@ def wanted(platform: Platform, wish: Wish) -> tuple[Inventory, Path]:
     inventory = load(file, request)
     cluster = provide(inventory.cluster, wish.sudo_password_file, wish.sudo_password)
     return replace(inventory, cluster=cluster), file.resolve()
+
+
+def platform_of(wish: Wish) -> Platform:
+    """The platform that an inventory is for, where nothing else says it: the one whose section it
+    has, or the sandbox."""
+    if wish.inventory is not None:
+        return section_of(wish.inventory) or "sandbox"
+    return "sandbox"
 
 
 def record(cluster: Cluster, file: Path, wish: Wish) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -89,8 +89,7 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
     )
     platform = platforms.of(cluster)
     making = platform.plan(cluster)
-    for line in making:
-        emit(Notice(text=f"would {line}"))
+    _foresee(cluster, making, emit)
     attached = platform.attach(cluster)
     tally = Tally(_names(hosts))
     reporting.add(tally)
@@ -113,6 +112,24 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
     if any(host.failed or host.unreachable for host in recap.hosts) and not making:
         return 1
     return 2 if pending else 0
+
+
+def _foresee(cluster: Cluster, making: Sequence[str], emit: Emit) -> None:
+    """What the platform would do, with how it differs, and what comes upon hosts that are made."""
+    for each in making:
+        text, _, diff = each.partition("\n")
+        if not diff:
+            emit(Notice(text=f"would {text}"))
+            continue
+        emit(
+            ResourceResult(
+                host=cluster.platform,
+                role="platform",
+                resource=f"would {text}",
+                outcome="changed",
+                diff=diff,
+            )
+        )
 
 
 def _show(plan: Plan, emit: Emit) -> None:
@@ -174,6 +191,8 @@ class _Converging:
         )
         if self._last is not None and self._last.state != "done":
             self._emit(Notice(text=f"{self._last}; continuing from there"))
+        if not self._agreed_to_pay():
+            return self._declined()
         cluster = self._platform.provision(self._cluster, self._emit)
         with connected(cluster, cluster.hosts, self._emit) as sessions:
             if not any(host.name in sessions for host in cluster.controllers):
@@ -206,6 +225,27 @@ class _Converging:
         )
         there = [sessions[host.name] for host in cluster.controllers if host.name in sessions]
         return cluster_lock.held(claim, there, self._emit, take_over=self._how.take_over)
+
+    def _agreed_to_pay(self) -> bool:
+        """Nothing is made in somebody's account without a yes to what it is and what it costs."""
+        if not platforms.in_cloud(self._cluster):
+            return True
+        making = self._platform.plan(self._cluster)
+        if not making:
+            return True
+        _foresee(self._cluster, making, self._emit)
+        self._reporting.pause()
+        return self._how.confirm(f"Make these changes in {self._cluster.platform}?")
+
+    def _declined(self) -> int:
+        recap = Recap(
+            hosts=(),
+            seconds=time.monotonic() - self._started,
+            pending=True,
+            notes=("nothing was changed",),
+        )
+        self._emit(recap)
+        return 2
 
     def _agreed(self, plan: Plan) -> bool:
         """A cluster that was complete is not changed without asking."""

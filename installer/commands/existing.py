@@ -121,8 +121,8 @@ def destroy(wish: Wish, confirm: Callable[[str], bool], reporting: Reporting) ->
     try:
         cluster = clusters.known(wish)
     except InstallerError:
-        cluster = clusters.wanted("sandbox", wish)[0].cluster
-        if not cluster.state.exists():
+        cluster = clusters.wanted(clusters.platform_of(wish), wish)[0].cluster
+        if not cluster.state.exists() and not platforms.in_cloud(cluster):
             raise
     count = f"{len(cluster.hosts)} hosts"
     question = f"Destroy cluster {cluster.name} with {count}?"
@@ -130,6 +130,7 @@ def destroy(wish: Wish, confirm: Callable[[str], bool], reporting: Reporting) ->
         question = f"Forget cluster {cluster.name}? Its {count} are left as they are."
     if not confirm(question):
         raise InstallerError("nothing was destroyed", "answer y, or give --yes")
+    cluster.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with lock.exclusive(cluster.state / "lock", reporting.command, utc()):
         platforms.of(cluster).destroy(cluster, reporting.emit)
         shutil.rmtree(cluster.state)

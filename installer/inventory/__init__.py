@@ -7,6 +7,6 @@ soundness  what values must satisfy together
 loading    joins them
 """
 
-from installer.inventory.loading import Inventory, Request, load
+from installer.inventory.loading import Inventory, Request, load, section_of
 
-__all__ = ["Inventory", "Request", "load"]
+__all__ = ["Inventory", "Request", "load", "section_of"]

@@ -91,23 +91,34 @@ def build(values: Mapping[str, Any], hosts: IPv4Network) -> Aws:
         raise Unfit("region is missing", "write region: eu-central-1")
     zones: tuple[str, ...] = given.pop("zones", ())
     subnets: tuple[Subnet, ...] = given.pop("subnets", ())
-    foreign = [subnet for subnet in subnets if subnet.id]
-    if "vpc" in given and len(foreign) != len(subnets):
-        raise Unfit("a VPC that exists needs subnets that exist", "give each subnet an id")
-    if "vpc" in given and not foreign:
-        raise Unfit("a VPC that exists needs subnets", "subnets: {ZONE: {id: ..., cidr: ...}}")
-    if foreign and "vpc" not in given:
-        raise Unfit("subnets that exist need vpc", "write vpc: vpc-0123abcd")
+    if given.get("access") == "private" and not given.get("ssh_from"):
+        raise Unfit("access: private needs ssh_from", "name the networks that you come from")
+    _owners(subnets, "vpc" in given)
     if zones and subnets:
         raise Unfit("zones and subnets cannot both be given", "drop zones")
     subnets = subnets or _cut(hosts, zones or (f"{given['region']}a",))
-    wrong = [item.zone for item in subnets if not item.zone.startswith(given["region"])]
+    _inside(subnets, given["region"], hosts)
+    return Aws(subnets=subnets, **given)
+
+
+def _owners(subnets: tuple[Subnet, ...], foreign_vpc: bool) -> None:
+    """A VPC that exists is used with subnets that exist, and they with it."""
+    foreign = [subnet for subnet in subnets if subnet.id]
+    if foreign_vpc and not foreign:
+        raise Unfit("a VPC that exists needs subnets", "subnets: {ZONE: {id: ..., cidr: ...}}")
+    if foreign_vpc and len(foreign) != len(subnets):
+        raise Unfit("a VPC that exists needs subnets that exist", "give each subnet an id")
+    if foreign and not foreign_vpc:
+        raise Unfit("subnets that exist need vpc", "write vpc: vpc-0123abcd")
+
+
+def _inside(subnets: tuple[Subnet, ...], region: str, hosts: IPv4Network) -> None:
+    wrong = [item.zone for item in subnets if not item.zone.startswith(region)]
     if wrong:
-        raise Unfit(f"zone {wrong[0]} is not in region {given['region']}")
+        raise Unfit(f"zone {wrong[0]} is not in region {region}")
     outside = [subnet for subnet in subnets if not subnet.network.subnet_of(hosts)]
     if outside:
         raise Unfit(f"subnet {outside[0].network} is not in network.hosts {hosts}")
-    return Aws(subnets=subnets, **given)
 
 
 def _cut(hosts: IPv4Network, zones: tuple[str, ...]) -> tuple[Subnet, ...]:
@@ -148,6 +159,10 @@ def settled(section: Aws, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
 
 
 def _settled(section: Aws, host: Host) -> Host:
+    if section.image not in RELEASES and host.ssh.user == "root":
+        raise Unfit(
+            f"{host.name}: who logs in on {section.image} is not known", "vars: {user: ubuntu}"
+        )
     for subnet in section.subnets:
         if host.address in subnet.network:
             offset = int(host.address) - int(subnet.network.network_address)

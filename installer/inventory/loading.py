@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from installer.cluster import SSH, Cluster, Group, Host, Network, Platform
 from installer.errors import InventoryError, Problem
@@ -82,6 +82,17 @@ def _fitting(document: Entry, defaults: tuple[str, ...]) -> tuple[str, ...]:
     """Hosts are not counted where they are listed."""
     listed = isinstance(document.value, Mapping) and "hosts" in document.value
     return tuple(item for item in defaults if not (listed and item.startswith("nodes=")))
+
+
+def section_of(file: Path) -> Platform | None:
+    """The platform whose section an inventory has; None where it has none, or cannot be read."""
+    try:
+        document, _ = parse(file.read_text(), _short(file))
+    except (OSError, UnicodeDecodeError):
+        return None
+    value = document.value if document is not None else None
+    keys = value if isinstance(value, Mapping) else {}
+    return next((name for name in get_args(Platform) if name in keys), None)
 
 
 def _unsound(problems: Iterable[Problem]) -> InventoryError:

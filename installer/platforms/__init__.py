@@ -12,13 +12,22 @@ from installer.platforms.static import Static
 from installer.platforms.vagrant.platform import Vagrant
 from installer.platforms.vagrant.platform import defaults as vagrant_defaults
 
-__all__ = ["Platform", "defaults", "of"]
+__all__ = ["Platform", "defaults", "in_cloud", "of"]
+
+
+def _aws() -> Platform:
+    from installer.platforms.aws import Aws  # boto3 takes longer to import than all the rest
+
+    return Aws()
+
 
 _PLATFORMS: dict[str, Callable[[], Platform]] = {
+    "aws": _aws,
     "sandbox": Sandbox,
     "static": Static,
     "vagrant": Vagrant,
 }
+_CLOUDS = ("aws",)
 
 
 def defaults(name: str, nodes: int | None) -> tuple[str, ...]:
@@ -46,3 +55,8 @@ def of(cluster: Cluster) -> Platform:
         f"platform {cluster.platform} is not built yet",
         f"there is {', '.join(f'romana-install {name}' for name in _PLATFORMS)}",
     )
+
+
+def in_cloud(cluster: Cluster) -> bool:
+    """Whether its hosts are paid for, and are found in an account whatever this machine knows."""
+    return cluster.platform in _CLOUDS

@@ -14,7 +14,8 @@ class Platform(Protocol):
     been killed anywhere."""
 
     def plan(self, cluster: Cluster) -> tuple[str, ...]:
-        """What `provision` would do, a line each; empty where all is as it should be. Changes
+        """What `provision` would do, one text for each thing; empty where all is as it should be.
+        The first line is the thing, those that follow are how it differs (for `--diff`). Changes
         nothing."""
 
     def attach(self, cluster: Cluster) -> Cluster:

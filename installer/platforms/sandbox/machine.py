@@ -19,10 +19,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from installer.errors import PlatformError
+from installer.platforms.keys import ensure_key
 from installer.platforms.sandbox import cgroups
 from installer.platforms.sandbox.content import LINKS
 from installer.platforms.sandbox.identity import Seed, login, seeds
-from installer.platforms.sandbox.keys import ensure_key
 from installer.platforms.sandbox.launch import Launch, data_directory, supervise
 from installer.platforms.sandbox.packages import MOUNT
 from romana.lab.namespaces import Lab, Namespace

@@ -24,11 +24,11 @@ from installer import distributions
 from installer.cluster import Cluster, Host
 from installer.errors import PlatformError
 from installer.events import Emit, Notice, Progress
+from installer.platforms.keys import ensure_key
 from installer.platforms.sandbox import leftovers, preconditions, publish
 from installer.platforms.sandbox.content import APT_SOURCE
 from installer.platforms.sandbox.distribution import Distribution, read_distribution
 from installer.platforms.sandbox.image import ensure_image, image_path
-from installer.platforms.sandbox.keys import ensure_key
 from installer.platforms.sandbox.leftovers import HOSTS, prefix_of
 from installer.platforms.sandbox.machine import Machine
 from installer.platforms.sandbox.packages import ensure_packages, packages_path

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from installer.platforms.keys import ensure_key
 from installer.platforms.sandbox.cache import unfinished
 from installer.platforms.sandbox.cgroups import Seats
 from installer.platforms.sandbox.content import FILES
 from installer.platforms.sandbox.identity import seeds
-from installer.platforms.sandbox.keys import ensure_key
 from installer.platforms.sandbox.launch import Launch, boot, nspawn, supervise
 from installer.platforms.sandbox.packages import apt_words
 from installer.platforms.sandbox.publish import choose_port

@@ -11,7 +11,11 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_pem_private_key,
+    load_ssh_private_key,
 )
+
+from installer.errors import PlatformError
 
 
 def ensure_key(path: Path) -> str:
@@ -27,6 +31,27 @@ def ensure_key(path: Path) -> str:
         _write(path, secret, 0o600)
         _write(public, line + b"\n", 0o644)
     return public.read_text().strip()
+
+
+def public_line(path: Path) -> str:
+    """The public line of a private key: of the file beside it, or worked out.
+
+    Raises:
+        PlatformError: it is no private key, or has a passphrase and no public half beside it.
+    """
+    beside = path.with_name(f"{path.name}.pub")
+    if beside.exists():
+        return beside.read_text().strip()
+    content = path.read_bytes()
+    load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in content else load_pem_private_key
+    try:
+        key = load(content, password=None)
+    except (ValueError, TypeError) as error:
+        raise PlatformError(
+            f"{path}: its public half cannot be read: {error}",
+            f"write it beside it: ssh-keygen -y -f {path} > {beside}",
+        ) from error
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
