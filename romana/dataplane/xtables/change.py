@@ -138,7 +138,7 @@ def replacement(
     result = Placed(tables=new, names=changes.names)
     rules: dict[int, str] = {}
     for (family, table), there in found.items():
-        chains = resolved(result, family, table)
+        chains = _resolved(new.chains.get((family, table), {}), family, result.names)
         gone = there.chains - chains.keys()
         hooks = tuple(_hooking(table, there, wanted=bool(chains)))
         text = _text(table, chains, gone, hooks, remove=thorough)
@@ -152,15 +152,17 @@ def replacement(
     )
 
 
-def resolved(placed: Placed, family: int, table: str) -> Chains:
-    """The chains of a table with the names that sets have in the kernel."""
+def _resolved(chains: Chains, family: int, names: Mapping[SetKey, str]) -> Chains:
+    """Chains with the names that sets have in the kernel."""
     return {
-        chain: tuple(_resolve(rule, family, chain, placed.names) for rule in rules)
-        for chain, rules in placed.tables.chains.get((family, table), {}).items()
+        chain: tuple(_resolve(rule, family, chain, names) for rule in rules)
+        for chain, rules in chains.items()
     }
 
 
 def _resolve(rule: str, family: int, chain: str, names: Mapping[SetKey, str]) -> str:
+    if "@" not in rule:
+        return rule
     return CODE.sub(lambda found: names[SetKey(family, owner(chain), found[1])], rule)
 
 
@@ -219,17 +221,25 @@ def _rule_changes(old: Placed, new: Placed) -> Iterator[tuple[int, str]]:
     """The texts by family."""
     if old.tables.chains == new.tables.chains and old.names == new.names:
         return
+    renamed = {
+        (key.family, key.owner) for key, name in new.names.items() if old.names.get(key) != name
+    }
     keys = sorted({*old.tables.chains, *new.tables.chains})
     for family in sorted({family for family, _ in keys}):
         text = ""
         for table in (table for at, table in keys if at == family):
-            before, after = resolved(old, family, table), resolved(new, family, table)
-            changed = {chain: each for chain, each in after.items() if before.get(chain) != each}
+            before = old.tables.chains.get((family, table), {})
+            after = new.tables.chains.get((family, table), {})
+            changed = {
+                chain: rules
+                for chain, rules in after.items()
+                if before.get(chain) != rules or (family, owner(chain)) in renamed
+            }
             gone = frozenset(before.keys() - after.keys())
             hooks: tuple[str, ...] = ()
             if not before or not after:
                 hooks = tuple(_edges(table, add=not before))
-            text += _text(table, changed, gone, hooks)
+            text += _text(table, _resolved(changed, family, new.names), gone, hooks)
         if text:
             yield family, text
 

@@ -113,6 +113,8 @@ class Renderer:
         masquerading = {
             family: tuple(_masquerade_rules(self.settings, family, sets)) for family in FAMILIES
         }
+        # Of a family that no endpoint has an address of, nothing leads to a program.
+        used = {address.version for each in endpoints for address in each.endpoint.addresses}
         chains: dict[tuple[int, str], Chains] = {}
         for family in FAMILIES:
             chains[family, MANGLE] = {
@@ -122,12 +124,13 @@ class Renderer:
                     name: rules
                     for _, program in self._programs.values()
                     for name, rules in program.chains[family].items()
+                    if family in used
                 },
             }
             if masquerading[family]:
                 chains[family, NAT] = {POSTROUTING: masquerading[family]}
         for _, program in self._programs.values():
-            sets.update(program.sets)
+            sets.update({key: each for key, each in program.sets.items() if key.family in used})
         return Tables(
             sets=sets,
             chains=chains,
