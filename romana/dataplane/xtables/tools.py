@@ -12,6 +12,7 @@ from romana.dataplane.errors import CommandError
 from romana.dataplane.xtables.change import Found, replacement
 from romana.dataplane.xtables.listing import TableListing, parse_counters, parse_save
 from romana.dataplane.xtables.programs import Chains
+from romana.dataplane.xtables.reading import read_rules
 from romana.dataplane.xtables.sets import (
     PREFIX,
     IpSet,
@@ -55,9 +56,10 @@ class Tools:
             CommandError: it cannot be read.
         """
         if table == MANGLE:
-            return parse_save(await run(*self._variant.save(family, table)), table)
+            return parse_save(await read_rules(*self._variant.save(family, table)), table)
         try:
-            said = await run(*self._variant.iptables(family), "-t", table, "-S", POSTROUTING)
+            command = (*self._variant.iptables(family), "-t", table, "-S", POSTROUTING)
+            said = await read_rules(*command)
         except CommandError as error:
             if error.code in ABSENT:
                 return TableListing()
@@ -84,7 +86,8 @@ class Tools:
         """Dropped packets by the counter's name, of all families."""
         total = dict.fromkeys(COUNTERS.values(), 0)
         for family in families:
-            counted = parse_counters(await run(*self._variant.save(family, MANGLE), "-c"))
+            printed = await read_rules(*self._variant.save(family, MANGLE), "-c")
+            counted = parse_counters(printed)
             for name, packets in counted.items():
                 total[name] += packets
         return total

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from romana.dataplane.commands import run
 from romana.dataplane.errors import CommandError, RulesetError
+from romana.dataplane.xtables.reading import read_rules
 from romana.dataplane.xtables.sets import PREFIX
 
 LOCK_WAIT_S = 5
@@ -130,7 +131,7 @@ async def _rules(variant: Variant) -> int:
     for family in families():
         program = variant.save(family, "")[0]
         try:
-            lines = (await run(program)).splitlines()
+            lines = (await read_rules(program)).splitlines()
         except CommandError:
             continue  # one that cannot read its tables is not in use
         count += sum(line.startswith("-A") and PREFIX not in line for line in lines)

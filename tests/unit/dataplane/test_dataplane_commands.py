@@ -8,6 +8,7 @@ import pytest
 from romana.dataplane.commands import Timeout, run
 from romana.dataplane.errors import CommandError
 from romana.dataplane.links import PodLink, host_commands, pod_commands
+from romana.dataplane.xtables.reading import read_rules
 
 
 async def test_output_and_input():
@@ -73,3 +74,27 @@ def test_what_makes_a_pods_interface():
         " nud permanent",
         "route replace ::/0 via fe80::ecee:eeff:feee:eeee dev eth0 src fd00:112::5",
     ]
+
+
+VANISHING = """\
+echo x >> {directory}/calls
+[ $(wc -l < {directory}/calls) -gt {times} ] || {{ echo "{said}" >&2; exit 1; }}
+echo rules
+"""
+
+
+@pytest.mark.parametrize("times", [0, 4])
+async def test_rules_whose_sets_vanish_are_read_again(tmp_path, times):
+    said = "iptables-save v1.8.9 (nf_tables): Set with index 3 in kernel doesn't exist."
+    script = VANISHING.format(directory=tmp_path, times=times, said=said)
+    assert await read_rules("sh", "-c", script) == "rules\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "calls"), [("Set with index 3 in kernel doesn't exist.", 5), ("nonsense", 1)]
+)
+async def test_rules_are_not_read_again_for_ever_nor_for_another_reason(tmp_path, said, calls):
+    script = VANISHING.format(directory=tmp_path, times=9, said=said)
+    with pytest.raises(CommandError, match=said):
+        await read_rules("sh", "-c", script)
+    assert len((tmp_path / "calls").read_text().split()) == calls
