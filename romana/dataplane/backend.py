@@ -160,10 +160,6 @@ class Backend:
         except CommandError as error:
             raise RulesetError(f"the counters of table {TABLE} cannot be read: {error}") from error
 
-    def __del__(self) -> None:
-        if self._kernel is not None:
-            self._kernel.close()
-
     def own(self, change: RulesetChanged) -> bool:
         """Whether a change that the kernel reported was written by this backend."""
         return change.port in self._writers

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from typing import IO
 
@@ -37,13 +37,93 @@ async def run(
         Timeout: it took too long.
         CommandError: it ended with an exit code other than 0, or could not be started.
     """
+    process = await _start(command, text, PIPE, started)
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), timeout_s)
+    except asyncio.TimeoutError:
+        raise Timeout(command, None, "", f"took more than {timeout_s:g} s") from None
+    finally:
+        await _kill(process)
+    _judge(command, process, errors)
+    return output.decode()
+
+
+async def run_until(
+    line: str,
+    *command: str,
+    text: str = "",
+    timeout_s: float = TIMEOUT_S,
+    started: Callable[[int], None] | None = None,
+) -> asyncio.Future[bool]:
+    """Run a command until it prints a line by which it tells that all is done, or ends: of use
+    where its end takes longer than its work.
+
+    Args:
+        line: without its end. A command that ends well without it has done all, too.
+        command, text, timeout_s, started: as of `run`.
+
+    Returns:
+        What waits for the command's end; the caller keeps it until it is done.
+
+    Raises:
+        Timeout: it took too long.
+        CommandError: it ended with an exit code other than 0, or could not be started.
+    """
+    with os.fdopen(os.memfd_create("errors"), "w+b") as errors:
+        process = await _start(command, text, errors, started)
+        printed = asyncio.Event()
+        waiting = asyncio.ensure_future(printed.wait())
+        ending = asyncio.ensure_future(_attend(process, line.encode(), printed, timeout_s))
+        try:
+            await asyncio.wait((waiting, ending), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            ending.cancel()
+            await asyncio.wait((ending,))
+            raise
+        finally:
+            waiting.cancel()
+        if printed.is_set():
+            return ending
+        if not await ending:
+            raise Timeout(command, None, "", f"took more than {timeout_s:g} s")
+        errors.seek(0)
+        _judge(command, process, errors.read())
+        return ending
+
+
+async def _attend(process: Process, line: bytes, printed: asyncio.Event, timeout_s: float) -> bool:
+    """Read what a command prints, and wait for its end; whether it came in time."""
+
+    async def attend() -> None:
+        assert process.stdout is not None
+        async for each in process.stdout:
+            if each.rstrip() == line:
+                printed.set()
+        await process.wait()
+
+    try:
+        await asyncio.wait_for(attend(), timeout_s)
+    except asyncio.TimeoutError:
+        return False
+    finally:
+        await _kill(process)
+    return True
+
+
+async def _start(
+    command: tuple[str, ...],
+    text: str,
+    errors: IO[bytes] | int,
+    started: Callable[[int], None] | None,
+) -> Process:
+    """Start a command that is given a text and whose output is read."""
     with _readable(text) as given:
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=given,
                 stdout=PIPE,
-                stderr=PIPE,
+                stderr=errors,
                 env={**os.environ, "LC_ALL": "C"},
                 start_new_session=True,
             )
@@ -52,19 +132,22 @@ async def run(
             raise CommandError(command, None, "", reason) from error
     if started is not None:
         started(process.pid)
-    try:
-        output, errors = await asyncio.wait_for(process.communicate(), timeout_s)
-    except asyncio.TimeoutError:
-        raise Timeout(command, None, "", f"took more than {timeout_s:g} s") from None
-    finally:
-        if process.returncode is None:
-            # With its children: one that lives on holds the pipes, which are waited for.
-            os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+    return process
+
+
+async def _kill(process: Process) -> None:
+    """End a command, if it has not ended, with its children: one that lives on holds the pipes,
+    which are waited for."""
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _judge(command: tuple[str, ...], process: Process, errors: bytes) -> None:
+    """Raise CommandError unless a command ended well."""
     if process.returncode:
         said = errors.decode(errors="replace")
         raise CommandError(command, process.returncode, said, f"failed ({process.returncode})")
-    return output.decode()
 
 
 def _readable(text: str) -> IO[bytes]:

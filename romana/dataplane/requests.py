@@ -7,8 +7,10 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+from romana.dataplane.direct import Order
 from romana.dataplane.errors import NetlinkError
 from romana.dataplane.messages import (
     ACK,
@@ -29,6 +31,8 @@ BATCH_BEGIN, BATCH_END = 16, 17
 GENERATION = 1
 SEND_BUFFER_FORCE, RECEIVE_BUFFER_FORCE = 32, 33
 BATCH_ANSWER_BYTES = 2**22
+PART_BYTES, PART_ORDERS = 2**16, 500
+"""Of orders that are sent before they are answered for."""
 
 
 class Netfilter:
@@ -64,6 +68,10 @@ class Netfilter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_socket"):
+            self.close()
 
     async def ask(self, kind: int, body: bytes, what: str) -> bytes:
         """Ask for one thing; the body of the answer.
@@ -107,7 +115,7 @@ class Netfilter:
         return done
 
     async def commit(
-        self, subsystem: int, generation: bytes, orders: Sequence[tuple[int, int, bytes]], what: str
+        self, subsystem: int, generation: bytes, orders: Sequence[Order], what: str
     ) -> None:
         """Have all of some orders (type, flags, body) carried out, at once, or none. In a thread:
         the kernel answers when it is done, and may first have to finish for somebody else.
@@ -131,28 +139,72 @@ class Netfilter:
             parts.append(message(kind, REQUEST | flags, self._sequence, body))
         parts.append(message(BATCH_END, REQUEST, last + 1, header))
         self._sequence = last + 1
-        data = b"".join(parts)
-        work = asyncio.ensure_future(asyncio.to_thread(self._exchange, data, last, what))
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait((work,))  # what comes next must not be overtaken by it
-            raise
+        await _in_thread(self._exchange, b"".join(parts), last, what)
+
+    async def carry_out(
+        self, orders: Sequence[Order], what: str, *, all_of_them: bool = False
+    ) -> Mapping[int, int]:
+        """Have orders (type, flags, body) carried out one after another, each by itself. In a
+        thread, as `commit`.
+
+        Args:
+            orders: in which nothing that comes soon after what was refused does harm: they are
+                carried out a part at a time, and a part is not stopped.
+            all_of_them: go on with the next part even so.
+
+        Returns:
+            Those that were refused, by their index: the kernel's number.
+
+        Raises:
+            NetlinkError: the kernel does not answer.
+        """
+        refused: dict[int, int] = {}
+        await _in_thread(self._exchange_parts, orders, what, all_of_them, refused)
+        return refused
+
+    def _exchange_parts(
+        self, orders: Sequence[Order], what: str, all_of_them: bool, refused: dict[int, int]
+    ) -> None:
+        first = self._sequence + 1
+        for part in _parts(orders):
+            start, requests = self._sequence, []
+            for kind, flags, body in part:
+                self._sequence += 1
+                requests.append(message(kind, REQUEST | ACK | flags, self._sequence, body))
+            waiting = set(range(start + 1, self._sequence + 1))
+
+            def heed(answer: Message, waiting: set[int] = waiting) -> bool:
+                if answer.type == ERROR and answer.sequence in waiting:
+                    waiting.remove(answer.sequence)
+                    number = _error(answer)
+                    if number:
+                        refused[answer.sequence - first] = number
+                return not waiting
+
+            self._converse(b"".join(requests), what, heed)
+            if refused and not all_of_them:
+                return
 
     def _exchange(self, data: bytes, last: int, what: str) -> None:
         """Send a batch, and read until its last order is answered for, or one is refused."""
+
+        def heed(answer: Message) -> bool:
+            number = _error(answer) if answer.type == ERROR else 0
+            if number:
+                raise NetlinkError(what, number, os.strerror(number))
+            return answer.sequence == last
+
+        self._converse(data, what, heed)
+
+    def _converse(self, data: bytes, what: str, heed: Callable[[Message], bool]) -> None:
+        """Send, and read answers up to the one that is heeded as the last."""
         self._socket.setsockopt(socket.SOL_SOCKET, SEND_BUFFER_FORCE, len(data) + DATAGRAM_BYTES)
         self._socket.setsockopt(socket.SOL_SOCKET, RECEIVE_BUFFER_FORCE, BATCH_ANSWER_BYTES)
         self._socket.settimeout(TIMEOUT_S)
         try:
             self._socket.send(data)
-            while True:
-                for each in messages(self._socket.recv(DATAGRAM_BYTES)):
-                    number = _error(each) if each.type == ERROR else 0
-                    if number:
-                        raise NetlinkError(what, number, os.strerror(number))
-                    if each.sequence == last:
-                        return
+            while not any([heed(each) for each in messages(self._socket.recv(DATAGRAM_BYTES))]):
+                pass
         except TimeoutError:
             raise NetlinkError(what, errno.ETIMEDOUT, "no answer") from None
         except OSError as error:
@@ -181,6 +233,30 @@ class Netfilter:
             if number and not (absent and number == errno.ENOENT):
                 raise NetlinkError(what, number, os.strerror(number))
         return found
+
+
+async def _in_thread(work: Callable[..., None], *given: Any) -> None:
+    """Do what nobody may interrupt: what comes next must not be overtaken by it."""
+    doing = asyncio.ensure_future(asyncio.to_thread(work, *given))
+    try:
+        await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait((doing,))
+        raise
+
+
+def _parts(orders: Sequence[Order]) -> Iterator[list[Order]]:
+    """Orders that are sent together."""
+    part: list[Order] = []
+    size = 0
+    for each in orders:
+        if part and (size + len(each[2]) > PART_BYTES or len(part) == PART_ORDERS):
+            yield part
+            part, size = [], 0
+        part.append(each)
+        size += len(each[2])
+    if part:
+        yield part
 
 
 def _error(answer: Message) -> int:

@@ -5,22 +5,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Mapping
 
-from romana.dataplane.errors import CommandError, RulesetError
+from romana.dataplane.errors import CommandError, NetlinkError, RulesetError
 from romana.dataplane.listing import Difference
 from romana.dataplane.netlink import RulesetChanged
 from romana.dataplane.xtables.change import Change, Placed, difference, replacement
 from romana.dataplane.xtables.listing import Listing, compare, listing
 from romana.dataplane.xtables.programs import Chains
 from romana.dataplane.xtables.sets import SetKey, set_name, set_serial
+from romana.dataplane.xtables.setwriter import SetWriter, set_writer
 from romana.dataplane.xtables.tables import EMPTY, MANGLE, NAT, Tables
 from romana.dataplane.xtables.tools import Tools
 from romana.dataplane.xtables.variant import Variant, families, in_use
 
 ATTEMPTS = 3
 PAUSE_S = 0.2
+SETTLE_LIMIT_S = 1.0
+SETTLE_PAUSE_S = 0.02
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +53,9 @@ class Backend:
         self._turn = asyncio.Lock()
         self._writers: deque[int] = deque(maxlen=64)
         self._tools = Tools(variant, self._writers.append)
+        self._sets: SetWriter | None = None
         self._committed: Placed | None = None
+        self._old: frozenset[str] = frozenset()
         self._printed: tuple[object, Mapping[tuple[int, str], Chains]] | None = None
         self._serial = 0
         self.variant = variant
@@ -78,7 +84,7 @@ class Backend:
                     return False
                 try:
                     await self._commit(change)
-                except CommandError as error:
+                except (CommandError, NetlinkError) as error:
                     log.warning(
                         "the policies are not as they were left; replacing them",
                         extra={"reason": str(error)},
@@ -107,6 +113,7 @@ class Backend:
         async with self._turn:
             await self._replace(EMPTY)
             self._committed = None
+            await self._settle()
 
     async def read_back(self) -> Listing | None:
         """What the kernel holds now; None where nothing is ours.
@@ -152,7 +159,7 @@ class Backend:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 await self._commit(await self._replacement(wanted, thorough=attempt < ATTEMPTS))
-            except CommandError as error:
+            except (CommandError, NetlinkError) as error:
                 if attempt == ATTEMPTS:
                     raise RulesetError(
                         f"{self.variant} refused the policies {attempt} times: {error}"
@@ -179,21 +186,38 @@ class Backend:
         """Write a change. Where the rules of no family could be written, the sets are put back, and
         the kernel is as it was."""
         self._committed = None
-        written = False
+        self._sets = sets = self._sets or await set_writer()
+        tried: tuple[CommandError | None, ...] = ()
         try:
-            await self._tools.restore_sets(change.sets)
-            for family in families():
-                if family in change.rules:
-                    await self._tools.restore_rules(family, change.rules[family])
-                    written = True
-        except CommandError:
-            if not written:
-                await self._tools.take_back(change.undone)
+            if change.sets:
+                await sets.write(change.sets)
+            there = families()
+            texts = {family: text for family, text in change.rules.items() if family in there}
+            tried = await self._tools.restore_rules(texts)
+            for error in filter(None, tried):
+                raise error
+        except (CommandError, NetlinkError):
+            if None not in tried and change.undone:
+                await _take_back(sets, change)
             raise
-        await self._tools.sweep(change.swept)
         self._committed = change.result
+        self._old = await _destroy(sets, self._old | change.swept)
+
+    async def _settle(self) -> None:
+        """Destroy old sets. nftables lets go of them a moment after its transaction; those that
+        rules still hold then are left to what comes next (while backends are switched, there are
+        rules of both)."""
+        end = time.monotonic() + SETTLE_LIMIT_S
+        while self._old and self._sets:
+            self._old = await _destroy(self._sets, self._old)
+            if self._old and time.monotonic() > end:
+                log.info("old sets are still in use", extra={"sets": len(self._old)})
+                return
+            if self._old:
+                await asyncio.sleep(SETTLE_PAUSE_S)
 
     async def _read(self) -> Listing:
+        await self._settle()
         try:
             tables = {
                 (family, table): await self._tools.table(family, table)
@@ -218,3 +242,21 @@ class Backend:
     def _name(self, key: SetKey) -> str:
         self._serial += 1
         return set_name(key, self._serial)
+
+
+async def _take_back(sets: SetWriter, change: Change) -> None:
+    try:
+        await sets.take_back(change.undone)
+    except (CommandError, NetlinkError) as error:
+        log.warning("sets are not as they were", extra={"reason": str(error)})
+
+
+async def _destroy(sets: SetWriter, names: frozenset[str]) -> frozenset[str]:
+    """Destroy sets; those that are left."""
+    if not names:
+        return names
+    try:
+        return await sets.destroy(names)
+    except (CommandError, NetlinkError) as error:
+        log.warning("old sets are left over", extra={"reason": str(error)})
+        return frozenset()

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 
-from romana.dataplane.commands import run
+from romana.dataplane.commands import run, run_until
 from romana.dataplane.errors import CommandError
 from romana.dataplane.xtables.change import Found, replacement
 from romana.dataplane.xtables.listing import TableListing, parse_counters, parse_save
 from romana.dataplane.xtables.programs import Chains
 from romana.dataplane.xtables.reading import read_rules
-from romana.dataplane.xtables.sets import (
-    PREFIX,
-    IpSet,
-    SetKey,
-    destruction,
-    parse_held,
-    parse_sets,
-    set_name,
-)
+from romana.dataplane.xtables.sets import PREFIX, IpSet, SetKey, parse_sets, set_name
+from romana.dataplane.xtables.setwriter import ask_ipset
 from romana.dataplane.xtables.tables import COUNTERS, HOOKS, MANGLE, NAT, POSTROUTING, Tables
 from romana.dataplane.xtables.variant import Variant
 
 COMMIT_TIMEOUT_S = 60.0
-SWEEP_LIMIT_S = 1.0
-SWEEP_PAUSE_S = 0.02
-PROMPT = "ipset> "
+DONE = "# all of it is done"
 ABSENT = (1, 3)
 """Exit codes of iptables where a chain is not there, or the kernel has no such table."""
 PRINTING = 'printf "%s\\n" "$@" | ipset restore && {restore} && {save}'
-
-log = logging.getLogger(__name__)
 
 
 class Tools:
@@ -47,6 +35,7 @@ class Tools:
     def __init__(self, variant: Variant, started: Callable[[int], None]) -> None:
         self._variant = variant
         self._started = started
+        self._endings: set[asyncio.Future[bool]] = set()
 
     async def table(self, family: int, table: str) -> TableListing:
         """What a table holds of ours. Of `nat`, where others have thousands of rules, only our
@@ -80,7 +69,7 @@ class Tools:
         wanted = "".join(f"save {each}\n" for each in sorted(names))
         if not wanted:
             return {}
-        return await asyncio.to_thread(parse_sets, await self._ask_ipset(wanted))
+        return await asyncio.to_thread(parse_sets, await ask_ipset(wanted))
 
     async def counters(self, families: Iterable[int]) -> Mapping[str, int]:
         """Dropped packets by the counter's name, of all families."""
@@ -92,58 +81,44 @@ class Tools:
                 total[name] += packets
         return total
 
-    async def restore_sets(self, lines: Iterable[str]) -> None:
-        """Change sets.
+    async def restore_rules(self, texts: Mapping[int, str]) -> tuple[CommandError | None, ...]:
+        """Change the rules of some families. Those of nftables are changed side by side: whoever
+        comes second would else wait until the kernel has done away with what the first deleted.
+        The others lock each other out.
 
-        Raises:
-            CommandError: refused; the lines before the one that was are done.
+        Returns:
+            For each that was tried, the refusal, if it was refused: each table is then as it was,
+            or whole. What comes after a refusal is not tried, unless it was under way.
         """
-        text = "".join(f"{line}\n" for line in lines)
-        if text:
-            await run("ipset", "restore", text=text, timeout_s=COMMIT_TIMEOUT_S)
+        if self._variant.nftables:
+            works = [self._restore(family, text) for family, text in texts.items()]
+            return tuple(await asyncio.gather(*works))
+        tried: list[CommandError | None] = []
+        for family, text in texts.items():
+            tried.append(await self._restore(family, text))
+            if tried[-1]:
+                break
+        return tuple(tried)
 
-    async def restore_rules(self, family: int, text: str) -> None:
-        """Change rules.
-
-        Raises:
-            CommandError: refused; each table is as it was, or whole.
-        """
-        await run(
-            *self._variant.restore(family),
-            text=text,
-            timeout_s=COMMIT_TIMEOUT_S,
-            started=self._started,
-        )
-
-    async def take_back(self, lines: Iterable[str]) -> None:
-        """Undo what was done to sets, as far as it was done."""
-        text = "".join(f"{line}\n" for line in lines)
-        if text:
-            try:
-                await run("ipset", "-exist", "restore", text=text, timeout_s=COMMIT_TIMEOUT_S)
-            except CommandError as error:
-                log.warning("sets are not as they were", extra={"reason": str(error)})
-
-    async def sweep(self, names: Iterable[str]) -> None:
-        """Destroy sets that no rule looks up any more. nftables lets go of them a moment after its
-        transaction; those that rules still hold then are left to the next replacement (while
-        backends are switched, there are rules of both)."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + SWEEP_LIMIT_S
-        left = frozenset(names)
-        while left:
-            held = await self._held(left)
-            try:
-                await self.restore_sets(destruction(sorted(left - held)))
-            except CommandError as error:
-                log.warning("old sets are left over", extra={"reason": str(error)})
-                return
-            left &= held
-            if left and loop.time() > end:
-                log.info("old sets are still in use", extra={"sets": len(left)})
-                return
-            if left:
-                await asyncio.sleep(SWEEP_PAUSE_S)
+    async def _restore(self, family: int, text: str) -> CommandError | None:
+        command = self._variant.restore(family)
+        started, timeout_s = self._started, COMMIT_TIMEOUT_S
+        try:
+            if self._variant.nftables:
+                # It ends only when the kernel has done away with what was deleted, which takes
+                # longer than all the rest. With `-v` it repeats a comment, when it has done what
+                # comes before it.
+                command, text = (*command, "-v"), f"{text}{DONE}\n"
+                ending = await run_until(
+                    DONE, *command, text=text, timeout_s=timeout_s, started=started
+                )
+                self._endings.add(ending)
+                ending.add_done_callback(self._endings.discard)
+            else:
+                await run(*command, text=text, timeout_s=timeout_s, started=started)
+        except CommandError as error:
+            return error
+        return None
 
     async def printed(
         self, tables: Tables, families: Iterable[int]
@@ -182,15 +157,6 @@ class Tools:
                 mine = (POSTROUTING,) if key[1] == NAT else coded.keys() - {POSTROUTING}
                 found[key] = {chain: coded[chain] for chain in mine}
         return found
-
-    async def _held(self, names: frozenset[str]) -> frozenset[str]:
-        """Those sets that rules look up."""
-        asked = "".join(f"list {each} -terse\n" for each in sorted(names))
-        return parse_held(await self._ask_ipset(asked))
-
-    async def _ask_ipset(self, questions: str) -> str:
-        """Have several questions answered by one process, about the sets that they name alone."""
-        return (await run("ipset", "-", text=f"{questions}quit\n")).replace(PROMPT, "")
 
     async def _has(self, family: int, table: str, hook: str) -> bool:
         chain, _, rule = hook.partition(" ")

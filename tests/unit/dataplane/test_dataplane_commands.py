@@ -1,11 +1,12 @@
 """Commands: their output, their errors, their time."""
 
+import asyncio
 import os
 from ipaddress import ip_address
 
 import pytest
 
-from romana.dataplane.commands import Timeout, run
+from romana.dataplane.commands import Timeout, run, run_until
 from romana.dataplane.errors import CommandError
 from romana.dataplane.links import PodLink, host_commands, pod_commands
 from romana.dataplane.xtables.reading import read_rules
@@ -74,6 +75,50 @@ def test_what_makes_a_pods_interface():
         " nud permanent",
         "route replace ::/0 via fe80::ecee:eeff:feee:eeee dev eth0 src fd00:112::5",
     ]
+
+
+async def test_a_tool_that_has_told_that_it_is_done_is_not_waited_for(tmp_path):
+    waits = f"echo other; echo '# done'; until [ -e {tmp_path}/go ]; do sleep 0.01; done"
+    ending = await run_until("# done", "sh", "-c", waits)
+    assert not ending.done()
+    (tmp_path / "go").touch()
+    assert await ending
+
+
+async def test_a_tool_that_ends_well_is_done_without_telling():
+    ending = await run_until("# done", "cat", text="other\n")
+    assert ending.done()
+
+
+async def test_a_tool_that_fails_before_it_tells_has_failed():
+    with pytest.raises(CommandError, match=r"failed \(2\): no") as caught:
+        await run_until("# done", "sh", "-c", "echo other; echo no >&2; exit 2")
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("words", ["exec sleep 60", "echo '# done'; exec sleep 60"])
+async def test_a_tool_that_does_not_end_is_killed(words):
+    started = []
+    try:
+        ending = await run_until("# done", "sh", "-c", words, timeout_s=0.5, started=started.append)
+    except Timeout:
+        assert "# done" not in words
+    else:
+        assert not await ending
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0], 0)
+
+
+async def test_a_tool_that_is_no_longer_wanted_is_killed():
+    started = []
+    work = asyncio.ensure_future(run_until("# done", "sleep", "60", started=started.append))
+    while not started:
+        await asyncio.sleep(0.01)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0], 0)
 
 
 VANISHING = """\
