@@ -9,13 +9,14 @@ export DEBIAN_FRONTEND := noninteractive
 PACKAGES := busybox-static conntrack debootstrap dpkg-dev apt-utils iproute2 ipset iptables nftables openssh-client \
             procps socat systemd-container tmux
 
-.PHONY: help setup sandbox test unit conformance cluster lint format lock packages clean
+.PHONY: help setup sandbox test unit conformance cluster bench lint format lock packages clean
 
 help:
 	@echo 'make sandbox      three hosts on this machine, Kubernetes and the Romana network on them, proven by a smoke test'
 	@echo 'make test         set up and run every test: lint, unit, conformance (real kernel), cluster (real hosts)'
 	@echo 'make setup        only the environment: .venv/bin/romana-install and .venv/bin/romana'
 	@echo 'make unit|conformance|cluster|lint   one part of the tests;  ARGS="-k name" narrows it'
+	@echo 'make bench        what policies cost, as in 2016 and with the seed'\''s options: romana-bench/report.html'
 	@echo 'make lock         refresh requirements/*.txt from requirements/*.in'
 
 setup: $(VENV)/.ready
@@ -52,6 +53,9 @@ conformance: setup packages
 cluster: setup packages
 	$(BIN)/python -m pytest tests/cluster $(ARGS)
 
+bench: setup packages
+	$(BIN)/romana bench policies $(ARGS)
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,7 +66,7 @@ format: setup
 	$(BIN)/ruff format .
 
 lock: setup
-	for name in uv agent installer dev; do \
+	for name in uv agent installer bench dev; do \
 	  $(BIN)/uv --quiet pip compile --upgrade --generate-hashes --universal --python-version 3.10 --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 

@@ -47,6 +47,12 @@ def test_every_data_plane_is_proven_and_measured(tmp_path):
     slopes = {(each["plane"], each["size"]) for each in results["per_policy"]}
     assert len(slopes) == 8
     assert "connecting alone" in done.stdout
+    page = (tmp_path / "report.html").read_text()
+    assert (
+        page.count("<svg") == page.count("<figure>") == 2
+    )  # the seed has no figure for 3 policies
+    for name in ("connect.png", "requests.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert not leftovers.find(PREFIX)
 
 

@@ -1,0 +1,173 @@
+"""What is told of figures: verdicts, tables, the page and its pictures."""
+
+import re
+import sys
+from html.parser import HTMLParser
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from romana.bench import terminal
+from romana.bench.estimates import Estimate
+from romana.bench.figures import Figure, PerPolicy
+from romana.bench.page import page
+from romana.bench.plots import plots
+from romana.bench.report import NO_PLOTS, read, write
+from romana.bench.results import Machine, Processor, Results
+from romana.bench.verdicts import Outcome, verdicts
+
+SIZES = (512, 2**20)
+COUNTS = (0, 10, 200)
+EACH_NS = {"list": 30.0, "chains": 100.0, "nftables": 0.0}
+
+
+def about(value, width=0.1):
+    return Estimate(value, value - width, value + width)
+
+
+def figure(plane, count, size):
+    base = {None: 30.0, 512: 90.0, 2**20: 600.0}[size]
+    more = EACH_NS.get(plane, 0.0) * count / 1000
+    counted = plane in EACH_NS and count > 0
+    return Figure(
+        plane=plane,
+        policies=count,
+        size=size,
+        requests=2000,
+        median=about(base + more),
+        mean=about(base + more + 1),
+        p99=base * 2,
+        worst=base * 9,
+        outliers=7,
+        more=about(more) if counted else None,
+        percent=about(100 * more / base) if counted else None,
+        above_established=about(2.5 + more) if plane != "established" else None,
+    )
+
+
+def results(**fields):
+    planes = {"established": "the floor", **{name: f"<{name}> & more" for name in EACH_NS}}
+    cells = [("established", 0), *((plane, count) for plane in EACH_NS for count in COUNTS)]
+    made = {
+        "began": "2026-01-02T03:04:05+00:00",
+        "seconds": 60.0,
+        "machine": Machine(
+            processor="A <processor>",
+            processors=2,
+            memory_mib=1000,
+            kernel="6.1",
+            python="3.11",
+            tools={"nft": "1.0"},
+            load=0.5,
+        ),
+        "planes": planes,
+        "backends": ("nftables",),
+        "policies": COUNTS,
+        "sizes": SIZES,
+        "requests": 2000,
+        "rounds": 50,
+        "complete": True,
+        "left_out": (),
+        "processor": Processor(
+            client_user=9.0, client_kernel=50.0, server_user=8.0, server_kernel=20.0, busy=0.4
+        ),
+        "figures": tuple(figure(*cell, size) for cell in cells for size in (None, *SIZES)),
+        "per_policy": tuple(
+            PerPolicy(plane=plane, size=size, policies=COUNTS, nanoseconds=about(each))
+            for plane, each in EACH_NS.items()
+            for size in (None, *SIZES)
+        ),
+    }
+    return Results(**{**made, **fields})
+
+
+def outcomes(found):
+    return {each.target.split(": ")[1].split(" ")[0]: each.outcome for each in verdicts(found)}
+
+
+def test_targets_are_judged_by_the_whole_interval():
+    assert outcomes(results()) == {"200": Outcome.MET, "connecting": Outcome.MET}
+    wide = [
+        Figure(**{**as_fields(each), "percent": Estimate(0.5, -1, 2)})
+        if (each.plane, each.policies, each.size) == ("nftables", 200, 512)
+        else each
+        for each in results().figures
+    ]
+    assert outcomes(results(figures=tuple(wide)))["200"] is Outcome.OPEN
+    assert outcomes(results(backends=("list",)))["200"] is Outcome.MISSED
+    flat = [e for e in verdicts(results(backends=("chains",))) if "as long" in e.target]
+    assert [each.outcome for each in flat] == [Outcome.MISSED]
+
+
+def as_fields(each):
+    return {name: getattr(each, name) for name in each.__struct_fields__}
+
+
+def test_the_terminal_shows_the_seed_beside_ours():
+    console = Console(width=200, record=True, file=StringIO())
+    terminal.show(results(complete=False, left_out=("list with 9 policies: why",)), console)
+    text = console.export_text()
+    assert re.search(r"^200 +0.783 \+7.0 % +10.677 \+1.8 %", text, re.MULTILINE)
+    assert "0.097" in text  # chains of 200, .5k: 90 us, 20 more, and 1
+    assert "100.00 ±0.10" in text
+    assert "interrupted after 50 rounds" in text
+    assert "left out: list with 9 policies: why" in text
+
+
+class Checker(HTMLParser):
+    """Whether what is opened is closed."""
+
+    VOID = frozenset(("meta", "br", "path", "use", "rect", "image"))
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        assert not {"src", "srcset"} & dict(attributes).keys(), "the page does not stand alone"
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_stands_alone():
+    found = results()
+    pictures = [(each.title, each.text, each.rendered("svg").decode()) for each in plots(found)]
+    assert len(pictures) == 3
+    text = page(found, pictures)
+    checker = Checker()
+    checker.feed(text)
+    assert checker.open == []
+    assert "A &lt;processor&gt;" in text
+    assert "&lt;chains&gt; &amp; more" in text
+    assert "@import" not in text
+    assert "<script" not in text
+
+
+@pytest.mark.parametrize("counts", [(0,), (200,), (0, 50_000)])
+@pytest.mark.parametrize("sizes", [(512,), (100,), (512, 1024, 10240, 102400, 2**20)])
+def test_pictures_can_be_drawn_of_any_choice(counts, sizes):
+    cells = [("established", 0), *(("chains", count) for count in counts)]
+    made = tuple(
+        Figure(**{**as_fields(figure(*cell, None)), "size": size})
+        for cell in cells
+        for size in (None, *sizes)
+    )
+    for each in plots(results(policies=counts, sizes=sizes, figures=made)):
+        assert each.rendered("png").startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_it_says_so_and_writes_the_rest(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "romana.bench.plots", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    lines = list(write(results(), tmp_path))
+    assert NO_PLOTS in lines
+    assert "What policies cost" in (tmp_path / "report.html").read_text()
+    assert read(tmp_path / "results.json") == results()
