@@ -16,7 +16,9 @@ import gc
 import json
 import os
 import pstats
+import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -58,6 +60,15 @@ def kernel_mib() -> float:
     group = MEMORY_GROUPS / PREFIX.format(os.getpid())
     usage = group / "memory.kmem.usage_in_bytes"
     return int(usage.read_text()) / MIB if usage.exists() else 0.0
+
+
+def sets_mib() -> float:
+    """Memory of ipset's sets, which the kernel counts for nobody."""
+    if shutil.which("ipset") is None:
+        return 0.0
+    command = ("ipset", "list", "-terse")
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return sum(int(each) for each in re.findall(r"^Size in memory: (\d+)$", said, re.M)) / MIB
 
 
 @contextmanager
@@ -148,6 +159,7 @@ class Bench:
         self.results["programs"] = len(programs)
         self.results["grants"] = sum(len(each.grants) for each in programs.values())
         self.results["kernel_mib"] = round(kernel_mib() - before, 1)
+        self.results["sets_mib"] = round(sets_mib(), 1)
         self.results["resident_start_mib"] = round(resident_mib(), 1)
 
     @property

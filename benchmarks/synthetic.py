@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from random import Random
 
 from romana.objects import (
@@ -32,6 +32,7 @@ from romana.objects import (
 APPS = 10
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 FIRST_POD = int(ip_address("10.112.0.0"))
+FIRST_POD6 = int(ip_address("fd00:112::"))
 FIRST_NODE = int(ip_address("198.18.0.11"))
 BLOCK = 128
 WEB = (ContainerPort("web", 8080),)
@@ -51,6 +52,7 @@ class Shape:
         peer_apps: whose pods it admits there.
         ports: on which.
         cidrs: prefixes that it admits besides.
+        families: 1 for pods with an IPv4 address, 2 for an IPv6 address besides.
     """
 
     pods: int = 10_000
@@ -62,6 +64,7 @@ class Shape:
     peer_apps: int = 1
     ports: int = 2
     cidrs: int = 1
+    families: int = 1
 
     @classmethod
     def defaults(cls) -> dict[str, int]:
@@ -112,11 +115,12 @@ class Cluster:
         """One pod; those beyond the shape's are new."""
         local = number < self.shape.local
         others = max(1, self.shape.nodes - 1)
+        addresses = (IPv4Address(FIRST_POD + number), IPv6Address(FIRST_POD6 + number))
         return Pod(
             namespace=namespace(number % self.shape.namespaces),
             name=f"pod-{number}",
             labels=self._labels[(self.app(number) if app is None else app) % APPS],
-            addresses=(IPv4Address(FIRST_POD + number),),
+            addresses=addresses[: self.shape.families],
             node=self._node_names[0 if local else 1 + number % others],
             ports=WEB,
         )
