@@ -8,6 +8,7 @@ import os
 import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO
 
 from romana.dataplane.errors import CommandError
@@ -139,7 +140,8 @@ async def _kill(process: Process) -> None:
     """End a command, if it has not ended, with its children: one that lives on holds the pipes,
     which are waited for."""
     if process.returncode is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may have ended without our having heard of it
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 

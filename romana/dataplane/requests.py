@@ -144,8 +144,9 @@ class Netfilter:
     async def carry_out(
         self, orders: Sequence[Order], what: str, *, all_of_them: bool = False
     ) -> Mapping[int, int]:
-        """Have orders (type, flags, body) carried out one after another, each by itself. In a
-        thread, as `commit`.
+        """Have orders (type, flags, body) carried out one after another, each by itself. Those that
+        are sent at once are at once: the kernel answers before it has taken the last. More of them
+        in a thread, so that others have their turn.
 
         Args:
             orders: in which nothing that comes soon after what was refused does harm: they are
@@ -159,14 +160,22 @@ class Netfilter:
             NetlinkError: the kernel does not answer.
         """
         refused: dict[int, int] = {}
-        await _in_thread(self._exchange_parts, orders, what, all_of_them, refused)
+        parts = list(_parts(orders))
+        if len(parts) > 1:
+            await _in_thread(self._exchange_parts, parts, what, all_of_them, refused)
+        else:
+            self._exchange_parts(parts, what, all_of_them, refused)
         return refused
 
     def _exchange_parts(
-        self, orders: Sequence[Order], what: str, all_of_them: bool, refused: dict[int, int]
+        self,
+        parts: Sequence[Sequence[Order]],
+        what: str,
+        all_of_them: bool,
+        refused: dict[int, int],
     ) -> None:
         first = self._sequence + 1
-        for part in _parts(orders):
+        for part in parts:
             start, requests = self._sequence, []
             for kind, flags, body in part:
                 self._sequence += 1

@@ -11,10 +11,11 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby, islice
 
 from romana.dataplane.direct import Order
-from romana.dataplane.messages import attribute, attributes, nested, text
+from romana.dataplane.messages import ATTRIBUTE, NESTED, attribute, attributes, nested, text
 from romana.dataplane.xtables.programs import PROTOCOLS
 
 SUBSYSTEM = 6
@@ -56,7 +57,11 @@ REASONS = {
 _HEADER = struct.pack("=BBH", socket.AF_INET, 0, 0)
 _VERSION = attribute(VERSION, bytes((PROTOCOL,)))
 _LINE = attribute(LINE, bytes(4))  # has to be there; without numbers of lines inside it stays 0
-_PROTOCOLS = {name: attribute(LAYER4, bytes((number,))) for number, name in PROTOCOLS.items()}
+_ADDRESS4, _ADDRESS6 = (
+    nested(ADDRESS, attribute(kind | NETWORK_ORDER, bytes(length)))[:-length]
+    for kind, length in ((ADDRESS4, 4), (ADDRESS6, 16))
+)
+_NUMBERS = {name: number for number, name in PROTOCOLS.items()}
 
 
 def orders(lines: Iterable[str], *, exist: bool = False) -> Iterator[Order]:
@@ -142,15 +147,23 @@ def _element(element: str) -> bytes:
     """Of `ADDRESS[/LENGTH][,PROTOCOL:PORT]`."""
     peer, _, service = element.partition(",")
     address, _, length = peer.partition("/")
-    family, kind = (socket.AF_INET6, ADDRESS6) if ":" in address else (socket.AF_INET, ADDRESS4)
-    content = nested(ADDRESS, attribute(kind | NETWORK_ORDER, socket.inet_pton(family, address)))
+    if ":" in address:
+        content = _ADDRESS6 + socket.inet_pton(socket.AF_INET6, address)
+    else:
+        content = _ADDRESS4 + socket.inet_aton(address)
     if length:
         content += attribute(PREFIX_LENGTH, bytes((int(length),)))
     if service:
-        protocol, _, port = service.partition(":")
-        content += attribute(PORT | NETWORK_ORDER, struct.pack("!H", int(port)))
-        content += _PROTOCOLS[protocol]
-    return nested(DATA, content)
+        content += _service(service)
+    return ATTRIBUTE.pack(ATTRIBUTE.size + len(content), DATA | NESTED) + content
+
+
+@lru_cache(maxsize=1024)
+def _service(words: str) -> bytes:
+    """Of `PROTOCOL:PORT`."""
+    protocol, _, port = words.partition(":")
+    number = attribute(PORT | NETWORK_ORDER, struct.pack("!H", int(port)))
+    return number + attribute(LAYER4, bytes((_NUMBERS[protocol],)))
 
 
 def _body(name: str) -> bytes:
