@@ -47,6 +47,12 @@ class Machine:
         """Wait until a job is in a state: `start/running`."""
         eventually(lambda: self.status(job) == f"{job} {state}", f"{job} {state}")
 
+    def story(self, job: str) -> str:
+        """What became of a job, for the message of a test that fails."""
+        states = [line for line in self.init.log if line.startswith(f"{job} ")]
+        log = self.root.root / f"var/log/upstart/{job}.log"
+        return f"{states[-20:]}, {log.read_text()[-500:] if log.exists() else 'no log'}"
+
     def reboot(self) -> None:
         """End everything, and boot again."""
         self.init.close()

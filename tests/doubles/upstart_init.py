@@ -393,6 +393,7 @@ class Upstart:
 
     def _ended(self, instance: Instance, kind: str, status: int) -> None:
         del instance.running[kind]
+        self.log.append(f"{instance.job.name} {kind} ended with {status}")
         change, stop = True, False
         if kind == "main":
             change, stop = self._main_ended(instance, status)
@@ -461,7 +462,8 @@ def _deliver(path: Path, text: bytes) -> None:
                 return
             time.sleep(0.005)
             continue
-        os.write(out, text)
+        with contextlib.suppress(BrokenPipeError):  # killed while it was reading
+            os.write(out, text)
         os.close(out)
         return
 

@@ -220,13 +220,9 @@ def test_installed_once_left_alone_mended_and_booted(machine: Machine, make: Mak
     # A service that dies is started again by upstart, and the installer has nothing to do.
     pid = machine.pid("kube-scheduler")
     os.kill(pid, signal.SIGKILL)
-    eventually(
-        lambda: (
-            machine.status("kube-scheduler") == "kube-scheduler start/running"
-            and machine.pid("kube-scheduler") != pid
-        )
-    )
-    assert make().pending() == ()
+    eventually(lambda: machine.pid("kube-scheduler") not in (0, pid))
+    machine.eventually_is("kube-scheduler", "start/running")
+    assert make().pending() == (), machine.story("kube-scheduler")
 
     # One whose inputs change restarts, alone.
     before = {name: machine.init.instances[name].running for name in made.services}
