@@ -56,6 +56,7 @@ class Backend:
         self._sets: SetWriter | None = None
         self._committed: Placed | None = None
         self._old: frozenset[str] = frozenset()
+        self._held: frozenset[str] = frozenset()
         self._printed: tuple[object, Mapping[tuple[int, str], Chains]] | None = None
         self._serial = 0
         self.variant = variant
@@ -204,17 +205,19 @@ class Backend:
         self._old = await _destroy(sets, self._old | change.swept)
 
     async def _settle(self) -> None:
-        """Destroy old sets. nftables lets go of them a moment after its transaction; those that
-        rules still hold then are left to what comes next (while backends are switched, there are
-        rules of both)."""
+        """Destroy old sets, of which nftables lets go a moment after its transaction. Those that
+        rules still hold then are tried again each time, but not waited for (while backends are
+        switched, there are rules of both; or somebody else has made some)."""
         end = time.monotonic() + SETTLE_LIMIT_S
         while self._old and self._sets:
             self._old = await _destroy(self._sets, self._old)
-            if self._old and time.monotonic() > end:
-                log.info("old sets are still in use", extra={"sets": len(self._old)})
+            if self._old <= self._held:
                 return
-            if self._old:
-                await asyncio.sleep(SETTLE_PAUSE_S)
+            if time.monotonic() > end:
+                log.info("old sets are still in use", extra={"sets": len(self._old)})
+                self._held = self._old
+                return
+            await asyncio.sleep(SETTLE_PAUSE_S)
 
     async def _read(self) -> Listing:
         await self._settle()
@@ -224,7 +227,7 @@ class Backend:
                 for family in families()
                 for table in (MANGLE, NAT)
             }
-            sets = await self._tools.sets(await self._tools.set_names())
+            sets = await self._tools.sets(await self._tools.set_names() - self._old)
         except CommandError as error:
             raise RulesetError(f"the policies cannot be read: {error}") from error
         return listing(tables, sets)

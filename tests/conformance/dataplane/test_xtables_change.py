@@ -190,6 +190,24 @@ def test_no_old_set_is_left_over(host):
         assert host.do(host.backend.drift(host.ruleset)) == ()
 
 
+def test_an_old_set_that_others_look_up_is_no_drift_and_goes_after_them(host):
+    isolated(host)
+    old = own_set(host, "p-h")
+    rule = f"OUTPUT -m set --match-set {old} src -j ACCEPT"
+    host.namespace.run(f"iptables-{host.kind}", "-A", *rule.split())
+    host.isolate("a", ingress=host.program("q", INGRESS, host.grant("10.1.0.1/32")))
+    host.enforce()
+    for _ in range(2):
+        assert host.do(host.backend.drift(host.ruleset)) == ()
+        assert own_set(host, "p-h") == old
+    host.namespace.run(f"iptables-{host.kind}", "-F", "OUTPUT")
+    host.isolate("a", ingress=host.program("r", INGRESS, host.grant("10.1.0.2/32")))
+    host.enforce()
+    assert host.do(host.backend.drift(host.ruleset)) == ()
+    names = host.namespace.run("ipset", "list", "-n").split()
+    assert [each for each in names if "-q-" in each or "-p-" in each] == []
+
+
 def test_own_changes_are_known_as_own_where_the_kernel_tells_them(host):
     if host.kind == "legacy":
         assert host.backend.watched == frozenset()
