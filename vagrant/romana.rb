@@ -27,25 +27,27 @@ module Romana
     end
 
     def provider = @values["provider"]
-    def memory = Integer(@values["memory"])
-    def cpus = Integer(@values["cpus"])
+    def memory = number("memory")
+    def cpus = number("cpus")
     def packages = @values["packages"].to_s.empty? ? nil : @values["packages"]
 
     # Machines of each cluster, by name: their numbers.
     def clusters
-      names = ["controller", *(1..Integer(@values["nodes"])).map { |number| "node#{number}" }]
+      names = ["controller", *(1..number("nodes")).map { |number| "node#{number}" }]
       {
         "vagrant-sandbox" => { "sandbox" => SANDBOX },
         "vagrant" => names.each_with_index.to_h { |name, index| [name, SANDBOX + 1 + index] }
       }
     end
 
-    # The name of the LXC box says what is in it, so that Vagrant sees when another was made.
+    # A box's name, and where it is if not in the catalogue. That of our own LXC box says what is in
+    # it, so that Vagrant sees when another was made.
     def box(provider)
       named = of("box", provider)
-      return named if named
+      return [named, nil] if named
 
-      File.exist?(LXC_BOX) ? File.basename(File.dirname(File.realpath(LXC_BOX))) : "romana-lxc"
+      made = File.exist?(LXC_BOX) ? File.dirname(File.realpath(LXC_BOX)) : "romana-lxc"
+      [File.basename(made), "file://#{LXC_BOX}"]
     end
 
     def cidr(provider, number)
@@ -54,11 +56,19 @@ module Romana
     end
 
     def place(provider, number)
-      network = IPAddr.new(of("network", provider))
+      network = IPAddr.new(of("network", provider).to_s)
       { ip: IPAddr.new(network.to_i + number, Socket::AF_INET).to_s, netmask: network.netmask }
+    rescue IPAddr::Error
+      raise Unsound, key: "network", what: "like 192.168.56.0/24", value: @values["network"]
     end
 
     private
+
+    def number(key)
+      Integer(@values[key])
+    rescue ArgumentError, TypeError
+      raise Unsound, key: key, what: "a number", value: @values[key]
+    end
 
     def of(key, provider)
       value = @values[key]
@@ -157,6 +167,14 @@ module Romana
       machine.ui.info("#{INSTALL} is missing: make setup")
       done = Vagrant::Util::Env.with_clean_env { system("make", "-C", ROOT, "setup") }
       raise NotSetUp unless done
+    end
+  end
+
+  class Unsound < Vagrant::Errors::VagrantError
+    def error_message
+      key, what, value = @extra_data.values_at(:key, :what, :value)
+      "#{key} should be #{what}, is #{value.inspect}: mend it in vagrant/settings.yml, " \
+        "or in ROMANA_#{key.upcase}"
     end
   end
 

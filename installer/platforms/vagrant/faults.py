@@ -93,7 +93,7 @@ _FAULTS = (
         f"choose another: ROMANA_NETWORK, or network in {_SETTINGS}",
     ),
     _Fault(
-        r"[Nn]etwork is already in use by interface (?P<interface>\S+)",
+        r"[Nn]etwork is already in use by interface (?P<interface>[\w.-]*\w)",
         "the machines' network is already in use by {interface}",
         f"choose another: ROMANA_NETWORK, or network in {_SETTINGS}",
     ),
@@ -142,6 +142,8 @@ def explain(doing: str, text: str) -> PlatformError:
         doing: what Vagrant was asked for: "vagrant up".
         text: all that it has said.
     """
+    # What is said in its machine-readable form has its line ends and commas spelt out.
+    text = text.replace("\\n", "\n").replace("%!(VAGRANT_COMMA)", ",")
     for fault in _FAULTS:
         phrase = re.sub(r" ", r"\\s+", fault.phrase)
         if match := re.search(phrase, text, re.DOTALL):

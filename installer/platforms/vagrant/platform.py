@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -50,27 +50,41 @@ def defaults(
     return settings.defaults(settings.read(environment, provider, folder), nodes)
 
 
+def _listens(host: Host) -> bool:
+    try:
+        with socket.create_connection((str(host.address), 22), ANSWER_S):
+            return True
+    except OSError:
+        return False
+
+
 class Vagrant:
     """Machines that Vagrant makes.
 
     Args:
         folder: where the Vagrantfile is.
         environment: of this process.
+        listens: whether SSH of a host can be reached.
     """
 
     def __init__(
-        self, folder: Path = settings.FOLDER, environment: Mapping[str, str] = os.environ
+        self,
+        folder: Path = settings.FOLDER,
+        environment: Mapping[str, str] = os.environ,
+        listens: Callable[[Host], bool] = _listens,
     ) -> None:
         self._folder = folder
         self._environment = environment
+        self._listens = listens
 
     def plan(self, cluster: Cluster) -> tuple[str, ...]:
         """What `provision` would do."""
         _require_fitting(cluster)
-        known, made = self._known(cluster), self._made()
-        if self._answering(cluster, known):
+        known = self._known(cluster)
+        if machines.TOLD in self._environment or not (missing := self._silent(cluster, known)):
             return ()
-        return meant(cluster.hosts, self._tool(cluster).states(), made=made, known=known)
+        made = self._made()
+        return meant(missing, self._tool(cluster).states(), made=made, known=known)
 
     def attach(self, cluster: Cluster) -> Cluster:
         """The cluster with how to log in on machines that exist and were learnt of."""
@@ -85,8 +99,8 @@ class Vagrant:
         """Has Vagrant make and start what is missing, and learns how to log in there."""
         _require_fitting(cluster)
         known = self._known(cluster)
-        if machines.TOLD not in self._environment and not self._answering(cluster, known):
-            known = self._bring_up(cluster, known, emit)
+        if machines.TOLD not in self._environment and (missing := self._silent(cluster, known)):
+            known = self._bring_up(cluster, missing, known, emit)
         machines.save(_record(cluster), known)
         return self.attach(cluster)
 
@@ -121,13 +135,17 @@ class Vagrant:
         return tuple(name for name in self._made() if (name == ALONE) == _is_one(cluster))
 
     def _bring_up(
-        self, cluster: Cluster, known: Mapping[str, Machine], emit: Emit
+        self,
+        cluster: Cluster,
+        missing: Sequence[Host],
+        known: Mapping[str, Machine],
+        emit: Emit,
     ) -> dict[str, Machine]:
         tool, made = self._tool(cluster), self._made()
         states = tool.states()
-        for line in meant(cluster.hosts, states, made=made, known=known):
+        for line in meant(missing, states, made=made, known=known):
             emit(Notice(text=line))
-        if any(states.get(host.name) != RUNNING for host in cluster.hosts):
+        if any(states.get(host.name) != RUNNING for host in missing):
             self._up(cluster, tool, emit)
         with ThreadPoolExecutor(max_workers=8) as pool:
             found = pool.map(partial(self._learnt, tool, known), cluster.hosts)
@@ -171,17 +189,22 @@ class Vagrant:
             if (found := self._active(name)) is not None and found.id == machine.id
         }
 
-    def _answering(self, cluster: Cluster, known: Mapping[str, Machine]) -> bool:
-        """Whether all machines are known and listen: then Vagrant, which takes seconds, has
-        nothing to do."""
-        if any(host.name not in known for host in cluster.hosts):
-            return False
+    def _silent(self, cluster: Cluster, known: Mapping[str, Machine]) -> tuple[Host, ...]:
+        """Machines that are not known or do not listen. Without any, Vagrant, which takes seconds,
+        has nothing to do."""
         with ThreadPoolExecutor(max_workers=16) as pool:
-            return all(pool.map(_listens, cluster.hosts))
+            listening = tuple(pool.map(self._listens, cluster.hosts))
+        return tuple(
+            host
+            for host, listens in zip(cluster.hosts, listening, strict=True)
+            if host.name not in known or not listens
+        )
 
     def _provider(self, cluster: Cluster) -> str:
         found = next((a for host in cluster.hosts if (a := self._active(host.name))), None)
-        return settings.read(self._environment, found.provider if found else "").provider
+        return settings.read(
+            self._environment, found.provider if found else "", self._folder
+        ).provider
 
     def _active(self, name: str) -> Active | None:
         return machines.active(machines.dotfiles(self._folder, self._environment), name)
@@ -197,13 +220,14 @@ class Vagrant:
             nodes: how many, where it is not as the inventory says.
         """
         count = len(cluster.hosts) - 1 if nodes is None else nodes
-        variables = {
+        environment = {
+            **self._environment,
             SILENCE: "1",
             "ROMANA_NETWORK": str(cluster.network.hosts),
             "ROMANA_MEMORY": str(max(host.memory_mb for host in cluster.hosts)),
             **({} if _is_one(cluster) else {"ROMANA_NODES": str(count)}),
         }
-        return Tool(self._folder, variables)
+        return Tool(self._folder, environment)
 
 
 def meant(
@@ -216,7 +240,7 @@ def meant(
     """What bringing machines up comes to, a line each.
 
     Args:
-        hosts: of the cluster.
+        hosts: that are not known or do not listen.
         states: of machines, in Vagrant's words, by name.
         made: names of machines that Vagrant has made.
         known: machines that can be logged in on.
@@ -275,14 +299,6 @@ def _require_fitting(cluster: Cluster) -> None:
 
 def _is_one(cluster: Cluster) -> bool:
     return len(cluster.hosts) == 1
-
-
-def _listens(host: Host) -> bool:
-    try:
-        with socket.create_connection((str(host.address), 22), ANSWER_S):
-            return True
-    except OSError:
-        return False
 
 
 def _record(cluster: Cluster) -> Path:

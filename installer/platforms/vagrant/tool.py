@@ -4,11 +4,10 @@ line by line, its failure explained."""
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -47,13 +46,13 @@ class Tool:
 
     Args:
         folder: where the Vagrantfile is.
-        variables: the environment of the program, beside this process's own.
+        environment: of the program.
 
     Raises:
         PlatformError: Vagrant is not installed.
     """
 
-    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         if shutil.which("vagrant") is None:
             raise PlatformError(
                 "Vagrant is not installed",
@@ -61,7 +60,7 @@ class Tool:
                 "which needs nothing else",
             )
         self._folder = folder
-        self._environment = {**os.environ, **variables}
+        self._environment = dict(environment)
 
     def up(self, name: str | None, provider: str, heard: Callable[[str], None]) -> None:
         """Makes and starts a machine, or all that start by themselves.
@@ -93,15 +92,18 @@ class Tool:
         Raises:
             PlatformError: with what Vagrant's words mean.
         """
-        conf = self._call(f"vagrant ssh-config {name}", lambda vagrant: vagrant.conf(vm_name=name))
-        keys = self._call(f"vagrant ssh {name}", lambda vagrant: vagrant.ssh(name, _HOST_KEYS))
-        return Machine(
-            id=active.id,
-            provider=active.provider,
-            user=conf["User"],
-            key=conf["IdentityFile"],
-            host_key=choose_key(name, keys.splitlines()),
-        )
+
+        def work(vagrant: _Vagrant) -> Machine:
+            conf = vagrant.conf(vm_name=name)
+            return Machine(
+                id=active.id,
+                provider=active.provider,
+                user=conf["User"],
+                key=conf["IdentityFile"],
+                host_key=choose_key(name, vagrant.ssh(name, _HOST_KEYS).splitlines()),
+            )
+
+        return self._call(f"vagrant ssh {name}", work)
 
     def destroy(self, name: str) -> None:
         """Removes a machine. One that is gone already is fine.
@@ -132,7 +134,13 @@ class Tool:
                 return work(vagrant)
             except subprocess.CalledProcessError as error:
                 errors.seek(0)
-                text = errors.read().decode(errors="replace")
+                said = errors.read() + (error.output or b"")
+                text = said.decode(errors="replace")
                 for line in text.splitlines():
                     heard(line)
-                raise explain(doing, text or str(error.output or "")) from None
+                raise explain(doing, text) from None
+            except (LookupError, ValueError) as error:
+                raise PlatformError(
+                    f"{doing}: its answer cannot be read: {error!r}",
+                    f"see what it says: cd {self._folder} && {doing}",
+                ) from error

@@ -351,3 +351,30 @@ def test_addresses_of_counted_hosts_follow_the_network(tmp_path: Path) -> None:
     cluster = read(tmp_path, text, platform="sandbox", nodes=0).cluster  # type: ignore[attr-defined]
     assert cluster.hosts[0].address == IPv4Address("198.18.4.10")
     assert cluster.hosts[0].groups == ("controller", "nodes")
+
+
+def test_defaults_give_way_to_the_file_and_to_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "some.yml"
+    file.write_text("network: {pods: 10.112.0.0/12, services: 10.96.0.0/16, mtu: 1400}\nnodes: 1\n")
+    defaults = ("cluster.name=vagrant", "network.hosts=10.9.0.0/24", "network.mtu=1500", "nodes=4")
+    request = Request(
+        platform="vagrant",
+        clusters=tmp_path,
+        defaults=defaults,
+        settings=("network.hosts=10.8.0.0/24",),
+    )
+    cluster = load(file, request).cluster
+    assert (cluster.name, len(cluster.hosts)) == ("vagrant", 2)
+    assert str(cluster.network.hosts) == "10.8.0.0/24"
+    assert cluster.network.mtu == 1400
+
+
+def test_hosts_that_are_listed_are_not_counted_by_default(tmp_path: Path) -> None:
+    file = tmp_path / "some.yml"
+    file.write_text(
+        "cluster: {name: vagrant}\n"
+        "network: {pods: 10.112.0.0/12, services: 10.96.0.0/16, hosts: 10.9.0.0/24}\n"
+        "hosts: {controller: {address: 10.9.0.10}}\ngroups: {controller: [controller]}\n"
+    )
+    request = Request(platform="vagrant", clusters=tmp_path, defaults=("nodes=4",))
+    assert len(load(file, request).cluster.hosts) == 1
