@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from romana.dataplane.commands import run
+from romana.dataplane.counted import DeniedPackets, denied_packets
 from romana.dataplane.direct import Order, orders
 from romana.dataplane.errors import CommandError, NetlinkError, RulesetError
 from romana.dataplane.listing import Difference, Listing, compare, parse_counters, parse_listing
@@ -159,6 +160,15 @@ class Backend:
             )
         except CommandError as error:
             raise RulesetError(f"the counters of table {TABLE} cannot be read: {error}") from error
+
+    async def denied(self) -> DeniedPackets:
+        """Packets denied so far, by direction and endpoint's interface. They begin at 0 again when
+        the table is replaced as a whole.
+
+        Raises:
+            RulesetError: they cannot be read.
+        """
+        return await denied_packets()
 
     def own(self, change: RulesetChanged) -> bool:
         """Whether a change that the kernel reported was written by this backend."""

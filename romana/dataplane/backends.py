@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from romana.dataplane import nftables, xtables
 from romana.dataplane.backend import Backend
 from romana.dataplane.commands import run
+from romana.dataplane.counted import DeniedPackets
 from romana.dataplane.errors import CommandError, RulesetError
 from romana.dataplane.listing import Difference
 from romana.dataplane.netlink import RulesetChanged
@@ -63,6 +64,9 @@ class Enforces(Protocol[R_contra]):
 
     async def counters(self) -> Mapping[str, int]:
         """Packets dropped so far, by counter name."""
+
+    async def denied(self) -> DeniedPackets:
+        """Packets denied so far, by direction and endpoint's interface."""
 
     def own(self, change: RulesetChanged) -> bool:
         """Whether a change was written by this backend."""
@@ -174,6 +178,15 @@ class Enforcement:
             RulesetError: they cannot be read.
         """
         return await self._chosen.backend.counters() if self._chosen else {}
+
+    async def denied(self) -> DeniedPackets:
+        """Packets denied so far, by direction and endpoint's interface. Retransmissions count: of a
+        connection that is denied, each attempt is one packet.
+
+        Raises:
+            RulesetError: they cannot be read.
+        """
+        return await self._chosen.backend.denied() if self._chosen else {}
 
     def own(self, change: RulesetChanged) -> bool:
         """Whether a change that the kernel reported was written by us."""

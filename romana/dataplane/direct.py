@@ -57,7 +57,7 @@ def _differ(old: Chain | None, new: Chain) -> bool:
 
 def _editable(edit: Edit, old: Ruleset) -> bool:
     new = edit.name not in old.sets
-    return encodable(edit.kind) and not (new and edit.kind.verdicts)
+    return encodable(edit.kind) and not (new and (edit.kind.verdicts or edit.kind.counted))
 
 
 def _plain(chains: Mapping[str, Chain], name: str) -> bool:

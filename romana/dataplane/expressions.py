@@ -46,8 +46,10 @@ PEERS = {
 }
 """The family's number, and where in the network header an address is."""
 
-LOOKUP = re.compile(r"(ip6?) ([sd]addr)( \. meta l4proto)?( \. th dport)? @(\S+) (accept|return)")
-GOTO = re.compile(r"goto (\S+)")
+LOOKUP = re.compile(
+    r"(ip6?) ([sd]addr)( \. meta l4proto)?( \. th dport)? @(\S+) counter (accept|return)"
+)
+GOTO = re.compile(r"counter goto (\S+)")
 
 _TABLE = text_bytes(TABLE.split()[1])
 
@@ -105,6 +107,7 @@ def _expressions(rule: str) -> Iterator[bytes]:
     found = LOOKUP.fullmatch(rule)
     if not found:
         (chain,) = GOTO.fullmatch(rule).groups()  # type: ignore[union-attr]
+        yield _expression("counter")
         yield _immediate(f"goto {chain}")
         return
     header, peer, protocol, port, name, verdict = found.groups()
@@ -118,6 +121,7 @@ def _expressions(rule: str) -> Iterator[bytes]:
     if port:
         yield _payload(_register(quarter + 1), TRANSPORT_HEADER, 2, 2)
     yield _expression("lookup", _number(2, FIRST_REGISTER), attribute(1, text_bytes(name)))
+    yield _expression("counter")
     yield _immediate(verdict)
 
 

@@ -94,7 +94,7 @@ def parse_listing(output: str) -> Listing:
             hook = {key: value for key, value in body["chain"].items() if key not in _IDENTITY}
             chains[body["chain"]["name"]] = [_canonical(hook)] if hook else []
         elif "rule" in body:
-            chains[body["rule"]["chain"]].append(_canonical(body["rule"]["expr"]))
+            chains[body["rule"]["chain"]].append(_canonical(_uncounted(body["rule"]["expr"])))
         elif "counter" in body:
             counters.add(body["counter"]["name"])
         elif "set" in body or "map" in body:
@@ -135,6 +135,13 @@ _OWN_TYPES = frozenset(("ifname", "ipv4_addr", "ipv6_addr", "inet_proto", "inet_
 
 def _canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _uncounted(statements: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """A rule's statements without what they have counted."""
+    return [
+        {"counter": None} if isinstance(each.get("counter"), dict) else each for each in statements
+    ]
 
 
 def _several(value: Any) -> Sequence[Any]:

@@ -45,14 +45,18 @@ def messages(data: bytes) -> Iterator[Message]:
 
 def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
     """The attributes from an offset on, by type; of equal types the last."""
-    found = {}
+    return dict(items(data, offset))
+
+
+def items(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """The types and values of the attributes from an offset on, in order: those of a list are all
+    of one type."""
     while offset + ATTRIBUTE.size <= len(data):
         length, kind = ATTRIBUTE.unpack_from(data, offset)
         if length < ATTRIBUTE.size:
-            break
-        found[kind & TYPE_MASK] = data[offset + ATTRIBUTE.size : offset + length]
+            return
+        yield kind & TYPE_MASK, data[offset + ATTRIBUTE.size : offset + length]
         offset += _aligned(length)
-    return found
 
 
 def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:

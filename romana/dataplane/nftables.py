@@ -11,6 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from romana.dataplane.denials import (
+    DENIED_EGRESS,
+    DENIED_INGRESS,
+    DenialLog,
+    denial_chains,
+    denial_sets,
+)
 from romana.dataplane.programs import (
     ADDRESS_TYPE,
     FAMILIES,
@@ -28,8 +35,6 @@ from romana.policy.admission import Admission, Direction, EndpointPrograms, Prog
 INTERFACE_PREFIX = "rom"
 """Every interface whose name begins so is a pod's; what is not known of it is dropped."""
 
-DENIED_INGRESS = "denied-ingress"
-DENIED_EGRESS = "denied-egress"
 UNKNOWN = "unknown"
 INVALID = "invalid"
 COUNTERS = frozenset((DENIED_INGRESS, DENIED_EGRESS, UNKNOWN, INVALID))
@@ -47,11 +52,13 @@ class Settings:
         direct_networks: where pods go with their own address beside the pods themselves: the nodes,
             and what else has routes back.
         masquerade: whether pods take the node's address towards everything else.
+        denial_log: whether, and of whose denied packets, the kernel is to tell.
     """
 
     pod_networks: tuple[Network, ...] = ()
     direct_networks: tuple[Network, ...] = ()
     masquerade: bool = True
+    denial_log: DenialLog | None = None
 
 
 class Renderer:
@@ -67,20 +74,26 @@ class Renderer:
         self._programs: dict[str, tuple[Program, dict[str, Set], Chain]] = {}
         self._endpoints: Mapping[str, EndpointPrograms] | None = None
         self._dispatch: dict[str, Set] = {}
+        self._denials: dict[str, Set] = {}
         self._rendered: Settings | None = None
         self._networks: dict[str, Set] = {}
         self._chains: dict[str, Chain] = {}
 
     def render(self, admission: Admission) -> Ruleset:
         """The table that enforces an Admission."""
-        if self._endpoints is not admission.endpoints:
+        others = self._endpoints is not admission.endpoints
+        if others:
             self._endpoints = admission.endpoints
             self._dispatch = dict(_dispatch_sets(tuple(admission.endpoints.values())))
+        if others or self._rendered is not self.settings:
+            endpoints = (each.endpoint for each in admission.endpoints.values())
+            self._denials = dict(denial_sets(endpoints, self.settings.denial_log))
         if self._rendered is not self.settings:
             self._rendered = self.settings
             self._networks = dict(_network_sets(self.settings))
             self._chains = dict(_fixed_chains(self.settings))
-        sets, chains = {**self._dispatch, **self._networks}, dict(self._chains)
+        sets = {**self._dispatch, **self._denials, **self._networks}
+        chains = dict(self._chains)
         programs = {}
         for program in admission.programs.values():
             name = program_chain(program.direction, program.name)
@@ -145,8 +158,7 @@ def _fixed_chains(settings: Settings) -> Iterator[tuple[str, Chain]]:
     )
     yield "from-pod", Chain(rules=(*_broken(), *_dispatch_rules(Direction.EGRESS)))
     yield "to-pod", Chain(rules=(*_broken(), *_dispatch_rules(Direction.INGRESS)))
-    yield "deny-ingress", Chain(rules=(f'counter name "{DENIED_INGRESS}" drop',))
-    yield "deny-egress", Chain(rules=(f'counter name "{DENIED_EGRESS}" drop',))
+    yield from denial_chains(settings.denial_log)
     yield (
         "postrouting",
         Chain(

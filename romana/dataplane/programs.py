@@ -79,7 +79,8 @@ def program_sets(
 
 
 def program_rules(program: Program, sets: Mapping[str, Set]) -> Chain:
-    """The chain that looks up a program's sets."""
+    """The chain that looks up a program's sets. Its rules count: only the first packets of
+    connections come here, so that costs next to nothing; each of many elements does not."""
     return Chain(rules=tuple(_rules(program, sets)))
 
 
@@ -117,8 +118,8 @@ def _rules(program: Program, sets: Mapping[str, Set]) -> Iterator[str]:
         for family in FAMILIES:
             name = f"{chain}-{kind}{family}"
             if name in sets:
-                yield f"{HEADER[family]} {peer}{fields} @{name} {admit}"
-    yield f"goto {_DENY[program.direction]}"
+                yield f"{HEADER[family]} {peer}{fields} @{name} counter {admit}"
+    yield f"counter goto {_DENY[program.direction]}"
 
 
 def _elements(grants: Iterable[Grant]) -> dict[tuple[str, int], set[str]]:

@@ -13,7 +13,7 @@ Rules of a transaction (nft commits the whole text or nothing of it):
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 TABLE = "inet romana"
 
@@ -25,11 +25,15 @@ class Set:
     `elements` are texts in nft's syntax and in one canonical form each: parts joined by ` . `,
     addresses in their shortest form, protocols and ports as numbers, ranges as `low-high` (never a
     prefix), interface names quoted; in a verdict map, the verdict follows behind ` : `.
+
+    `counted`: each element counts the packets that it is found for. Not every nft prints that of a
+    set, so it is no part of the header, which is compared.
     """
 
     type: str
     interval: bool = False
     verdicts: bool = False
+    counted: bool = False
     elements: frozenset[str] = frozenset()
 
     @property
@@ -43,6 +47,11 @@ class Set:
         verdict = " : verdict" if self.verdicts else ""
         flags = " flags interval;" if self.interval else ""
         return f"type {self.type}{verdict};{flags}"
+
+    @property
+    def declaration(self) -> str:
+        """What makes the set."""
+        return f"{self.header} counter;" if self.counted else self.header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +73,7 @@ class Ruleset:
 
     def structure(self) -> Ruleset:
         """The same table with every set empty."""
-        empty = {
-            name: Set(type=each.type, interval=each.interval, verdicts=each.verdicts)
-            for name, each in self.sets.items()
-        }
+        empty = {name: replace(each, elements=frozenset()) for name, each in self.sets.items()}
         return Ruleset(sets=empty, chains=self.chains, counters=self.counters)
 
 
@@ -175,7 +181,7 @@ def _additions(old: Ruleset, new: Ruleset) -> Iterator[str]:
             yield f"add chain {TABLE} {name}{hook}\n"
     for name, each in new.sets.items():
         if name not in old.sets:
-            yield f"add {each.keyword} {TABLE} {name} {{ {each.header} }}\n"
+            yield f"add {each.keyword} {TABLE} {name} {{ {each.declaration} }}\n"
 
 
 def _elements(verb: str, name: str, elements: frozenset[str]) -> Iterator[str]:

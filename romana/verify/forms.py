@@ -105,11 +105,12 @@ Match = NameMatch | NumberMatch | Lookup
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """What matches all of `matches` meets the verdict; or, with `lookup`, that of a map's element
-    (and goes on where there is none)."""
+    (and goes on where there is none). `packets` is what the rule has counted, if it counts."""
 
     matches: tuple[Match, ...] = ()
     verdict: Verdict | None = None
     lookup: Lookup | None = None
+    packets: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,13 +118,15 @@ class Chain:
     """Rules, and for a base chain where it is hooked in.
 
     Args:
-        rules: in order.
+        rules: in order, those that decide.
+        counting: those that only count, by elements of their own; nothing is decided by them.
         hook: `forward`, `input`, ...; empty where packets come by a jump only.
         priority: of its hook; smaller is earlier.
         drops: whether what comes to its end is dropped.
     """
 
     rules: tuple[Rule, ...] = ()
+    counting: tuple[Rule, ...] = ()
     hook: str = ""
     priority: int = 0
     drops: bool = False
@@ -131,10 +134,12 @@ class Chain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
-    """One element: a name or an interval for each field of its set, and a map's verdict."""
+    """One element: a name or an interval for each field of its set, a map's verdict, and what it
+    has counted, if it counts."""
 
     values: tuple[str | tuple[int, int], ...]
     verdict: Verdict | None = None
+    packets: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

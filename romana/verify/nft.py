@@ -81,12 +81,15 @@ def parse_table(output: str) -> Table:
 
 
 def _chain(body: Values, rules: tuple[Rule, ...]) -> Chain:
+    deciding = tuple(each for each in rules if each.verdict or each.lookup)
+    counting = tuple(each for each in rules if not each.verdict and not each.lookup)
     if "hook" not in body:
-        return Chain(rules=rules)
+        return Chain(rules=deciding, counting=counting)
     if body["type"] not in ("filter", "nat") or not isinstance(body.get("prio"), int):
         raise UnknownForm(f"chain {body['name']} of type {body['type']}")
     return Chain(
-        rules=rules,
+        rules=deciding,
+        counting=counting,
         hook=body["hook"],
         priority=body["prio"],
         drops=body.get("policy") == "drop",
@@ -94,19 +97,27 @@ def _chain(body: Values, rules: tuple[Rule, ...]) -> Chain:
 
 
 def _rules(body: Values) -> Iterator[Rule]:
-    """The rule; nothing where it decides nothing."""
+    """The rule: of one that decides nothing, what it asks of packets."""
     try:
         matches: list[Match] = []
-        limited = False
+        limited, packets, decided = False, None, False
         for statement in body["expr"]:
             ((word, content),) = statement.items()
             if word == "match":
                 matches.extend(_match(content))
             elif word == "vmap":
-                yield Rule(matches=tuple(matches), lookup=_lookup(content["key"], content["data"]))
+                lookup = _lookup(content["key"], content["data"])
+                yield Rule(matches=tuple(matches), lookup=lookup, packets=packets)
+                decided = True
             elif word not in _WITHOUT_EFFECT:
-                yield Rule(matches=tuple(matches), verdict=_verdict(statement, limited=limited))
+                verdict = _verdict(statement, limited=limited)
+                yield Rule(matches=tuple(matches), verdict=verdict, packets=packets)
+                decided = True
+            elif word == "counter" and isinstance(content, dict):
+                packets = int(content["packets"])
             limited |= word == "limit"
+        if not decided:
+            yield Rule(matches=tuple(matches), packets=packets)
     except (UnknownForm, KeyError, OSError, TypeError, ValueError) as error:
         text = msgspec.json.encode(body["expr"]).decode()
         raise UnknownForm(f"rule in chain {body['chain']}: {text}") from error
@@ -242,10 +253,17 @@ def _elements(body: Values) -> Iterator[Element]:
     for item in body.get("elem", ()):
         try:
             key, verdict = (item[0], _verdict(item[1])) if verdicts else (item, None)
-            yield Element(values=tuple(_values(key, types)), verdict=verdict)
+            values = tuple(_values(key, types))
+            yield Element(values=values, verdict=verdict, packets=_packets(key))
         except (UnknownForm, KeyError, OSError, TypeError, ValueError) as error:
             text = msgspec.json.encode(item).decode()
             raise UnknownForm(f"element of set {body['name']}: {text}") from error
+
+
+def _packets(key: Any) -> int | None:
+    """What an element has counted, if it counts."""
+    counter = key["elem"].get("counter") if isinstance(key, dict) and "elem" in key else None
+    return int(counter["packets"]) if counter else None
 
 
 def _values(key: Any, types: list[str]) -> Iterator[str | Interval]:

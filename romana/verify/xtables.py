@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from ipaddress import ip_network
+from itertools import zip_longest
 
 from romana.dataplane.xtables import Listing
+from romana.dataplane.xtables.denials import DENIED, LOGGED, TYPE
 from romana.dataplane.xtables.programs import owner
 from romana.dataplane.xtables.sets import IpSet, SetKey
 from romana.dataplane.xtables.tables import MANGLE, NAT
@@ -37,13 +39,15 @@ PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132, "icmp": 1, "ipv6-icmp": 58}
 STATES = {"INVALID": 1, "ESTABLISHED": 2, "RELATED": 4, "NEW": 8, "UNTRACKED": 64}
 FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32}
 ICMPV6 = 58
-_MODULES = frozenset(("conntrack", "tcp", "icmp6", "multiport", "set"))
+_MODULES = frozenset(("conntrack", "tcp", "icmp6", "multiport", "set", "limit"))
+_INTERFACES = {"src": Field.FROM_INTERFACE, "dst": Field.TO_INTERFACE}
 _PEERS = {"src": Field.SOURCE, "dst": Field.DESTINATION}
 _TYPES = {
     "hash:ip": 1,
     "hash:net": 1,
     "hash:ip,port": 2,
     "hash:net,port": 2,
+    TYPE: 2,
 }
 
 
@@ -56,8 +60,15 @@ def parse_listing(listing: Listing) -> Table:
     chains: dict[str, Chain] = {}
     for (family, table), found in listing.chains.items():
         for chain, rules in found.items():
-            parsed = tuple(_Words(rule, family, chain).rule() for rule in rules)
-            chains[_chain_name(chain, family)] = Chain(rules=parsed)
+            packets = listing.packets.get((family, table), {}).get(chain, ())
+            parsed = [
+                _Words(rule, family, chain).rule(counted)
+                for rule, counted in zip_longest(rules, packets[: len(rules)])
+            ]
+            chains[_chain_name(chain, family)] = Chain(
+                rules=tuple(each for each in parsed if each.verdict),
+                counting=tuple(each for each in parsed if not each.verdict),
+            )
         for hook in sorted(listing.hooks.get((family, table), ())):
             chain, _, rule = hook.partition(" ")
             of_family = NumberMatch(field=Field.FAMILY, values=((family, family),), scope=ANYTHING)
@@ -89,19 +100,28 @@ class _Words:
         self._family = family
         self._chain = chain
         self._protocol: int | None = None
+        self._limited = False
 
-    def rule(self) -> Rule:
-        """What they say."""
+    def rule(self, packets: int | None = None) -> Rule:
+        """What they say; without a verdict where they decide nothing.
+
+        Args:
+            packets: what the rule has counted, if that is known.
+        """
         matches: list[Match] = []
+        verdict = None
         try:
-            while self._words[0] not in ("-j", "-g"):
+            while self._words and self._words[0] not in ("-j", "-g"):
                 matches.extend(self._match())
-            verdict = self._verdict()
+            if self._words and list(self._words)[:2] != ["-j", "NFLOG"]:
+                verdict = self._verdict()
         except (IndexError, KeyError, ValueError) as error:
             raise UnknownForm(self._text) from error
-        return Rule(matches=tuple(matches), verdict=verdict)
+        return Rule(matches=tuple(matches), verdict=verdict, packets=packets)
 
     def _verdict(self) -> Verdict:
+        if self._limited:
+            raise UnknownForm(self._text)
         way, target, *options = self._words
         if way == "-j" and target in ("ACCEPT", "DROP", "RETURN") and not options:
             return Verdict(Decision(target.lower()))
@@ -118,6 +138,10 @@ class _Words:
             if self._words.popleft() not in _MODULES:
                 raise UnknownForm(self._text)
             return
+        if word in ("--limit", "--limit-burst"):
+            self._words.popleft()
+            self._limited = True
+            return
         negated = word == "!"
         word = self._words.popleft() if negated else word
         value = self._words.popleft()
@@ -132,9 +156,13 @@ class _Words:
 
     def _lookup(self, code: str, directions: str, *, negated: bool) -> Lookup:
         first, _, second = directions.partition(",")
-        if second not in ("", "dst"):
+        fields: tuple[Field, ...] = (_PEERS[first],)
+        if code.removeprefix("@") in (DENIED, LOGGED):
+            fields = (*fields, _INTERFACES[second])
+        elif second == "dst":
+            fields = (*fields, Field.PROTOCOL, Field.PORT)
+        elif second:
             raise UnknownForm(self._text)  # the port of the source
-        fields = (_PEERS[first], *((Field.PROTOCOL, Field.PORT) if second else ()))
         key = SetKey(self._family, owner(self._chain), code.removeprefix("@"))
         return Lookup(fields=fields, name=_set_name(key), family=self._family, negated=negated)
 
@@ -176,15 +204,18 @@ def _elements(key: SetKey, content: IpSet) -> Iterator[Element]:
         raise UnknownForm(f"set {_set_name(key)} of type {content.header}")
     for text in content.elements:
         try:
-            yield Element(values=tuple(_values(text, _TYPES[content.type])))
+            values = tuple(_values(text, content.type))
+            yield Element(values=values, packets=content.packets.get(text))
         except (KeyError, ValueError) as error:
             raise UnknownForm(f"element of set {_set_name(key)}: {text}") from error
 
 
-def _values(text: str, parts: int) -> Iterator[Interval]:
+def _values(text: str, kind: str) -> Iterator[str | Interval]:
     peers, _, service = text.partition(",")
     yield _network(peers)
-    if parts == 2:
+    if kind == TYPE and service:
+        yield service
+    elif _TYPES[kind] == 2:
         name, port = service.split(":")
         number = PROTOCOLS[name]
         yield number, number

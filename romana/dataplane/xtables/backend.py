@@ -9,12 +9,14 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
+from romana.dataplane.counted import DeniedPackets
 from romana.dataplane.errors import CommandError, NetlinkError, RulesetError
 from romana.dataplane.listing import Difference
 from romana.dataplane.netlink import RulesetChanged
 from romana.dataplane.xtables.change import Change, Placed, difference, replacement
+from romana.dataplane.xtables.denials import DENIED, denied_packets
 from romana.dataplane.xtables.listing import Listing, compare, listing
-from romana.dataplane.xtables.programs import Chains
+from romana.dataplane.xtables.programs import DENY, Chains
 from romana.dataplane.xtables.sets import SetKey, set_name, set_serial
 from romana.dataplane.xtables.setwriter import SetWriter, set_writer
 from romana.dataplane.xtables.tables import EMPTY, MANGLE, NAT, Tables
@@ -151,6 +153,30 @@ class Backend:
             return await self._tools.counters(families())
         except CommandError as error:
             raise RulesetError(f"the counters of policies cannot be read: {error}") from error
+
+    async def denied(self) -> DeniedPackets:
+        """Packets denied so far, by direction and endpoint's interface. They begin at 0 again when
+        all is replaced, as at an agent's start.
+
+        Raises:
+            RulesetError: they cannot be read.
+        """
+        placed = self._committed
+        names = (
+            {key: name for key, name in placed.names.items() if key.code == DENIED}
+            if placed
+            else {}
+        )
+        try:
+            sets = await self._tools.sets(names.values())
+        except CommandError as error:
+            raise RulesetError(f"denied packets cannot be read: {error}") from error
+        return {
+            direction: denied_packets(
+                sets[name] for key, name in names.items() if key.owner == chain and name in sets
+            )
+            for direction, chain in DENY.items()
+        }
 
     def own(self, change: RulesetChanged) -> bool:
         """Whether a change that the kernel reported was written by this backend."""

@@ -35,10 +35,18 @@ LEAST_VERSION = LEAST_REVISION = 10
 ADDRESS, PREFIX_LENGTH, PORT, LAYER4 = 1, 3, 4, 7
 ADDRESS4, ADDRESS6 = 1, 2
 HASH_SIZE, MOST_ELEMENTS = 18, 19
+FLAGS, INTERFACE, WITH_COUNTERS = 8, 23, 8
 FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
-REVISIONS = {"hash:ip": 0, "hash:net": 0, "hash:ip,port": 1, "hash:net,port": 1}
-"""Of types; SCTP came with the second of those with ports."""
+REVISIONS = {
+    "hash:ip": 0,
+    "hash:net": 0,
+    "hash:ip,port": 1,
+    "hash:net,port": 1,
+    "hash:net,iface": 3,
+}
+"""Of types; SCTP came with the second of those with ports, counters with the fourth of that with
+interfaces."""
 
 CHUNK = 800
 """Elements of one message: the length of an attribute has two bytes, an element less than 64."""
@@ -127,11 +135,12 @@ def has_revision(name: str, answer: bytes) -> bool:
 
 
 def _creation(name: str, words: Sequence[str]) -> Order:
-    """Of `create NAME TYPE family FAMILY hashsize NUMBER maxelem NUMBER`."""
-    kind, _, family, _, size, _, most = words
+    """Of `create NAME TYPE family FAMILY hashsize NUMBER maxelem NUMBER [counters]`."""
+    kind, _, family, _, size, _, most, *counters = words
+    numbers = [(FLAGS, WITH_COUNTERS)] if counters else []
+    numbers += [(HASH_SIZE, int(size)), (MOST_ELEMENTS, int(most))]
     data = (
-        attribute(number | NETWORK_ORDER, struct.pack("!I", int(value)))
-        for number, value in ((HASH_SIZE, size), (MOST_ELEMENTS, most))
+        attribute(number | NETWORK_ORDER, struct.pack("!I", value)) for number, value in numbers
     )
     body = (
         _body(name),
@@ -144,7 +153,7 @@ def _creation(name: str, words: Sequence[str]) -> Order:
 
 
 def _element(element: str) -> bytes:
-    """Of `ADDRESS[/LENGTH][,PROTOCOL:PORT]`."""
+    """Of `ADDRESS[/LENGTH][,PROTOCOL:PORT|,INTERFACE]`."""
     peer, _, service = element.partition(",")
     address, _, length = peer.partition("/")
     if ":" in address:
@@ -160,8 +169,10 @@ def _element(element: str) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _service(words: str) -> bytes:
-    """Of `PROTOCOL:PORT`."""
+    """Of `PROTOCOL:PORT`, or the name of an interface."""
     protocol, _, port = words.partition(":")
+    if not port:
+        return attribute(INTERFACE, _text(words))
     number = attribute(PORT | NETWORK_ORDER, struct.pack("!H", int(port)))
     return number + attribute(LAYER4, bytes((_NUMBERS[protocol],)))
 

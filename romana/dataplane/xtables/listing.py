@@ -4,6 +4,7 @@ wanted. Pure."""
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -14,15 +15,20 @@ from romana.dataplane.xtables.sets import PREFIX, IpSet, SetKey, set_code
 from romana.dataplane.xtables.tables import COUNTERS, HOOKS, Tables
 
 SET_NAME = re.compile(rf"(?<=--match-set )({PREFIX}\S+)")
-COUNTED_RULE = re.compile(r"\[(\d+):\d+\] -A (\S+) ")
+COUNTED_RULE = re.compile(r"\[(\d+):\d+\] (-A (\S+) (.*))")
+
+
+Packets = Mapping[str, tuple[int, ...]]
+"""What the rules of chains have counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableListing:
     """What one table of one family holds of ours: rules by chain, with the sets' names in the
-    kernel, and the hooks."""
+    kernel, what each has counted, and the hooks."""
 
     chains: Chains = field(default_factory=dict)
+    packets: Packets = field(default_factory=dict)
     hooks: Mapping[str, int] = field(default_factory=dict)
     first: frozenset[str] = frozenset()
 
@@ -58,21 +64,26 @@ class Listing:
         hooks: the rules that lead to them, where they must be.
         sets: those that are looked up.
         strays: names of sets that are not.
+        packets: what the rules have counted, by family and table.
     """
 
     chains: Mapping[tuple[int, str], Chains]
     hooks: Mapping[tuple[int, str], frozenset[str]]
     sets: Mapping[SetKey, IpSet]
     strays: frozenset[str] = frozenset()
+    packets: Mapping[tuple[int, str], Packets] = field(default_factory=dict)
 
 
 def parse_save(output: str, table: str) -> TableListing:
-    """Read the output of `iptables-save`, or of `iptables -S`. What does not bear our prefix is
-    passed over."""
+    """Read the output of `iptables-save` (with `-c` or without), or of `iptables -S`. What does not
+    bear our prefix is passed over."""
     chains: dict[str, list[str]] = {}
+    packets: defaultdict[str, list[int]] = defaultdict(list)
     hooks: dict[str, int] = {}
     first: dict[str, str] = {}
     for line in output.splitlines():
+        counted = COUNTED_RULE.fullmatch(line)
+        line = counted[2] if counted else line
         words = line.split(" ", 2)
         if line.startswith(f":{PREFIX}"):
             chains.setdefault(words[0][1:], [])
@@ -80,6 +91,7 @@ def parse_save(output: str, table: str) -> TableListing:
             chains.setdefault(words[1], [])
         elif words[0] == "-A" and words[1].startswith(PREFIX):
             chains.setdefault(words[1], []).append(words[2])
+            packets[words[1]].append(int(counted[1]) if counted else 0)
         elif words[0] == "-A":
             text = line.removeprefix("-A ")
             first.setdefault(words[1], text)
@@ -87,6 +99,7 @@ def parse_save(output: str, table: str) -> TableListing:
                 hooks[text] = hooks.get(text, 0) + 1
     return TableListing(
         chains={chain: tuple(rules) for chain, rules in chains.items()},
+        packets={chain: tuple(counts) for chain, counts in packets.items()},
         hooks=hooks,
         first=frozenset(hooks) & frozenset(first.values()),
     )
@@ -96,9 +109,9 @@ def parse_counters(output: str) -> Mapping[str, int]:
     """Read the output of `iptables-save -c`: dropped packets by the counter's name."""
     found = dict.fromkeys(COUNTERS.values(), 0)
     for line in output.splitlines():
-        rule = COUNTED_RULE.match(line)
-        if rule and rule[2] in COUNTERS:
-            found[COUNTERS[rule[2]]] += int(rule[1])
+        rule = COUNTED_RULE.fullmatch(line)
+        if rule and rule[3] in COUNTERS and rule[4] == "-j DROP":
+            found[COUNTERS[rule[3]]] += int(rule[1])
     return found
 
 
@@ -123,6 +136,7 @@ def listing(tables: Mapping[tuple[int, str], TableListing], sets: Mapping[str, I
         },
         sets={key: sets[name] for key, name in used.items()},
         strays=frozenset(sets.keys() - set(used.values())),
+        packets={key: table.packets for key, table in tables.items()},
     )
 
 

@@ -6,8 +6,9 @@ that is the address 0, a range of ports is as many elements.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ MAX_ELEMENTS = 2**22
 LEAST_HASH, MOST_HASH = 64, 2**20
 LABEL, SERIAL = 7, 5
 """Lengths of parts of a name: the kernel takes 31 characters."""
+COUNTED = re.compile(r"(.*) packets (\d+) bytes \d+")
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -36,11 +38,16 @@ class SetKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IpSet:
-    """A set. `elements` are texts as `ipset save` prints them."""
+    """A set. `elements` are texts as `ipset save` prints them, but for `packets`, which is what
+    each has counted, where the set is `counted`. Neither is compared: what ipset before 6.21.1
+    prints of several sets, some of them counted, is not to be relied on in that
+    (https://ipset.netfilter.org/changelog.html)."""
 
     type: str
     family: int
     elements: frozenset[str] = frozenset()
+    counted: bool = field(default=False, compare=False)
+    packets: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     @property
     def header(self) -> str:
@@ -52,7 +59,8 @@ def creation(name: str, content: IpSet) -> Iterator[str]:
     """The lines that make a set of this name with its elements."""
     size = 1 << max(len(content.elements) // 2, 1).bit_length()
     hashsize = min(max(size, LEAST_HASH), MOST_HASH)
-    yield f"create {name} {content.header} hashsize {hashsize} maxelem {MAX_ELEMENTS}"
+    counters = " counters" if content.counted else ""
+    yield f"create {name} {content.header} hashsize {hashsize} maxelem {MAX_ELEMENTS}{counters}"
     yield from additions(name, content.elements)
 
 
@@ -110,7 +118,7 @@ def networks(family: int, low: int, high: int) -> tuple[str, ...]:
 def parse_sets(output: str) -> dict[str, IpSet]:
     """Read the output of `ipset save`: our sets by their names in the kernel."""
     headers: dict[str, tuple[str, int]] = {}
-    elements: dict[str, set[str]] = {}
+    elements: dict[str, dict[str, int | None]] = {}
     for line in output.splitlines():
         words = line.split()
         if len(words) < 3 or not words[1].startswith(PREFIX):
@@ -118,11 +126,20 @@ def parse_sets(output: str) -> dict[str, IpSet]:
         if words[0] == "create":
             family = 6 if "inet6" in words else 4
             headers[words[1]] = (words[2], family)
-            elements[words[1]] = set()
+            elements[words[1]] = {}
         elif words[0] == "add":
-            elements[words[1]].add(" ".join(words[2:]))
+            counted = COUNTED.fullmatch(" ".join(words[2:]))
+            if counted:
+                elements[words[1]][counted[1]] = int(counted[2])
+            else:
+                elements[words[1]][" ".join(words[2:])] = None
     return {
-        name: IpSet(type=kind, family=family, elements=frozenset(elements[name]))
+        name: IpSet(
+            type=kind,
+            family=family,
+            elements=frozenset(elements[name]),
+            packets={key: n for key, n in elements[name].items() if n is not None},
+        )
         for name, (kind, family) in headers.items()
     }
 

@@ -22,16 +22,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from romana.dataplane.denials import DENIED
 from romana.dataplane.nftables import (
-    DENIED_EGRESS,
-    DENIED_INGRESS,
     INTERFACE_PREFIX,
     INVALID,
     UNKNOWN,
     Settings,
 )
 from romana.dataplane.programs import FAMILIES
+from romana.dataplane.xtables.denials import denial_chains, denial_sets
 from romana.dataplane.xtables.dispatch import ROOT, dispatch_chains
 from romana.dataplane.xtables.programs import (
     DENY,
@@ -53,13 +54,13 @@ HOOKS = {
 }
 """The rules in chains of the kernel that lead to ours. They come first there."""
 
+UNKNOWN_CHAIN, INVALID_CHAIN = f"{PREFIX}UNKNOWN", f"{PREFIX}INVALID"
 COUNTERS = {
-    DENY[Direction.INGRESS]: DENIED_INGRESS,
-    DENY[Direction.EGRESS]: DENIED_EGRESS,
-    f"{PREFIX}UNKNOWN": UNKNOWN,
-    f"{PREFIX}INVALID": INVALID,
+    **{DENY[direction]: counter for direction, counter in DENIED.items()},
+    UNKNOWN_CHAIN: UNKNOWN,
+    INVALID_CHAIN: INVALID,
 }
-"""The chains that drop, each with one rule, and what they count."""
+"""The chains that drop, with their last rule, and what that counts."""
 
 ESTABLISHED = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 
@@ -98,6 +99,7 @@ class Renderer:
         self.settings = settings
         self._programs: dict[str, tuple[Program, ProgramTables]] = {}
         self._networks = (settings, dict(_network_sets(settings)))
+        self._denying: tuple[Any, Any, Mapping[SetKey, IpSet]] = (None, None, {})
         self._dispatched: dict[int, tuple[Mapping[str, EndpointPrograms], Chains]] = {}
 
     def render(self, admission: Admission) -> Tables:
@@ -109,7 +111,7 @@ class Renderer:
         }
         if self._networks[0] is not self.settings:
             self._networks = (self.settings, dict(_network_sets(self.settings)))
-        sets = dict(self._networks[1])
+        sets = {**self._networks[1], **self._denials(admission.endpoints)}
         masquerading = {
             family: tuple(_masquerade_rules(self.settings, family, sets)) for family in FAMILIES
         }
@@ -119,6 +121,7 @@ class Renderer:
         for family in FAMILIES:
             chains[family, MANGLE] = {
                 **dict(_fixed_chains(family)),
+                **dict(denial_chains(family, sets, self.settings.denial_log)),
                 **self._dispatch(family, admission.endpoints),
                 **{
                     name: rules
@@ -138,6 +141,14 @@ class Renderer:
             users=_users(endpoints),
             interfaces=frozenset(admission.endpoints),
         )
+
+    def _denials(self, endpoints: Mapping[str, EndpointPrograms]) -> Mapping[SetKey, IpSet]:
+        """The sets of the chains that deny; those of before where nothing of theirs changed."""
+        log = self.settings.denial_log
+        if self._denying[0] is not endpoints or self._denying[1] != log:
+            made = denial_sets((each.endpoint for each in endpoints.values()), log)
+            self._denying = (endpoints, log, dict(made))
+        return self._denying[2]
 
     def _dispatch(self, family: int, endpoints: Mapping[str, EndpointPrograms]) -> Chains:
         """The chains that find an endpoint's program; those of before where no endpoint changed."""
@@ -171,8 +182,8 @@ def _fixed_chains(family: int) -> Iterator[tuple[str, tuple[str, ...]]]:
     from_pod, to_pod = ROOT[Direction.EGRESS], ROOT[Direction.INGRESS]
     yield FORWARD, (ESTABLISHED, f"{POD_IN} -j {from_pod}", f"{POD_OUT} -g {to_pod}")
     yield INPUT, (ESTABLISHED, *(_link_local() if family == 6 else ()), f"-j {from_pod}")
-    for chain in COUNTERS:
-        yield chain, ("-j DROP",)
+    for counter in (UNKNOWN_CHAIN, INVALID_CHAIN):
+        yield counter, ("-j DROP",)
 
 
 def _link_local() -> Iterator[str]:

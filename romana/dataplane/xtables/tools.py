@@ -45,7 +45,8 @@ class Tools:
             CommandError: it cannot be read.
         """
         if table == MANGLE:
-            return parse_save(await read_rules(*self._variant.save(family, table)), table)
+            command = (*self._variant.save(family, table), "-c")
+            return parse_save(await read_rules(*command), table)
         try:
             command = (*self._variant.iptables(family), "-t", table, "-S", POSTROUTING)
             said = await read_rules(*command)

@@ -26,10 +26,14 @@ CONTENTS = {
     "hp4": ("hash:ip,port", 4, ("10.0.0.1,tcp:80", "10.0.0.1,udp:80", "10.0.0.1,sctp:65535")),
     "hp6": ("hash:ip,port", 6, ("fd00::1,tcp:1", "fd00::1,sctp:80")),
     "np4": ("hash:net,port", 4, ("10.0.0.0/24,tcp:80", "0.0.0.0/1,sctp:9", "10.0.0.1,udp:53")),
+    "ni4": ("hash:net,iface", 4, ("10.0.0.1,rom0123456789ab", "10.0.0.2,rom1")),
+    "ni6": ("hash:net,iface", 6, ("fd00::1,rom0123456789ab",)),
     "np6": ("hash:net,port", 6, ("fd00::/64,sctp:80", "::/1,udp:53", "fd00::1,tcp:80")),
 }
 SETS = {
-    f"ROMANA-{name}-0": IpSet(type=kind, family=family, elements=frozenset(elements))
+    f"ROMANA-{name}-0": IpSet(
+        type=kind, family=family, counted="iface" in kind, elements=frozenset(elements)
+    )
     for name, (kind, family, elements) in CONTENTS.items()
 }
 
@@ -62,6 +66,8 @@ def machine(request):
 def test_every_kind_of_element_comes_and_goes(machine):
     machine.create()
     assert machine.sets() == SETS
+    counted = machine.sets()["ROMANA-ni4-0"].packets
+    assert counted == dict.fromkeys(SETS["ROMANA-ni4-0"].elements, 0)
     lines = [line for name, each in SETS.items() for line in deletions(name, each.elements)]
     machine.do(machine.writer.write(lines))
     assert not any(each.elements for each in machine.sets().values())

@@ -66,6 +66,17 @@ def test_verdicts_are_read():
     }
 
 
+def test_what_a_rule_has_counted_makes_no_difference():
+    def listed(*statements):
+        chain = {"chain": {"family": "inet", "table": "romana", "name": "c", "handle": 3}}
+        rule = {"rule": {"chain": "c", "handle": 4, "expr": [*statements, {"drop": None}]}}
+        return parse_listing(json.dumps({"nftables": [chain, rule]})).chains["c"]
+
+    counted = {"counter": {"packets": 3, "bytes": 180}}
+    assert listed(counted) == listed({"counter": {"packets": 0, "bytes": 0}})
+    assert listed(counted) != listed({"counter": "denied-ingress"}) != listed()
+
+
 def test_echo_and_list_are_read_alike():
     chain = {"chain": {"family": "inet", "table": "romana", "name": "c", "handle": 3, "prio": 0}}
     rule = {"rule": {"chain": "c", "handle": 4, "expr": [{"accept": None}]}}

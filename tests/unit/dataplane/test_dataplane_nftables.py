@@ -46,6 +46,7 @@ def verdict(ruleset, chain, family, peer, protocol, port):
     header = {4: "ip", 6: "ip6"}[family]
     fields = {"meta l4proto": protocol, "th dport": port}
     for rule in ruleset.chains[chain].rules:
+        rule = rule.replace("counter ", "")
         found = re.fullmatch(r"(ip6?) [sd]addr((?: \. [a-z0-9 ]+)*) @(\S+) (accept|return)", rule)
         if found is None:
             return rule

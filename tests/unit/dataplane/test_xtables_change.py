@@ -8,22 +8,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xtables_kernel import INGRESS, changed, expected, loaded, random_admission, random_packet
 
+from romana.dataplane.denials import DenialLog
 from romana.dataplane.nftables import Settings
 from romana.dataplane.xtables.change import Found, difference, replacement
 from romana.dataplane.xtables.tables import EMPTY, HOOKS, Renderer, render
 from romana.policy.admission import Admission, Endpoint, EndpointPrograms, Grant, Program
+
+LOGGED = Settings(denial_log=DenialLog(namespaces=frozenset("t")))
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32))
 def test_at_every_moment_of_a_change_a_packet_is_judged_by_the_old_or_the_new(seed):
     chance = random.Random(seed)
-    renderer = Renderer(Settings())
+    renderer = Renderer(chance.choice((Settings(), LOGGED)))
     old = random_admission(chance)
     kernel, placed, naming = loaded(renderer.render(old))
     new = changed(chance, old)
+    renderer.settings = chance.choice((Settings(), LOGGED))
     wanted = renderer.render(new)
-    assert wanted == render(new, Settings()), "what is taken from before is as if made anew"
+    assert wanted == render(new, renderer.settings), "what is taken from before is as if made anew"
     change = difference(placed, wanted, naming)
     packets = [random_packet(chance, chance.choice((old, new))) for _ in range(40)]
     allowed = [{expected(old, each), expected(new, each)} for each in packets]
@@ -101,5 +105,5 @@ def test_one_more_grant_is_one_line_of_ipset():
     _, placed, naming = loaded(renderer.render(admission(grants)))
     more = renderer.render(admission(grants | {Grant(4, 500, 500, 6, 80, 80)}))
     change = difference(placed, more, naming)
-    assert change.sets == ("add ROMANA-p-hp-1 0.0.1.244,tcp:80",)
+    assert change.sets == ("add ROMANA-p-hp-3 0.0.1.244,tcp:80",)
     assert (change.rules, change.swept) == ({}, frozenset())

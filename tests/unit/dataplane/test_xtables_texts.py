@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xtables_kernel import loaded, random_admission
 
+from romana.dataplane.denials import DenialLog
 from romana.dataplane.errors import RulesetError
 from romana.dataplane.nftables import Settings
 from romana.dataplane.xtables.change import Found, difference, replacement
+from romana.dataplane.xtables.denials import denied_packets
 from romana.dataplane.xtables.listing import compare, listing, parse_counters, parse_save
 from romana.dataplane.xtables.programs import program_tables
 from romana.dataplane.xtables.sets import (
@@ -30,12 +32,15 @@ from romana.dataplane.xtables.variant import Variant, parse_version
 from romana.policy.admission import Direction, Grant, Program
 
 NETWORKS = tuple(map(ip_network, ("10.112.0.0/12", "fd00:112::/48", "0.0.0.0/0", "198.18.0.1")))
-SETTINGS = Settings(pod_networks=NETWORKS[:2], direct_networks=NETWORKS[2:])
+SETTINGS = Settings(
+    pod_networks=NETWORKS[:2], direct_networks=NETWORKS[2:], denial_log=DenialLog(group=7)
+)
 
 ADDRESS = r"[0-9a-f.:]+/\d+"
 CHAIN = r"[A-Z][A-Za-z0-9._/:-]{0,27}"
 SET = r"ROMANA-[a-zA-Z0-9._-]{1,24}"
-TARGET = rf"-(?:j (?:ACCEPT|DROP|RETURN|MASQUERADE --random|{CHAIN})|g {CHAIN})"
+NFLOG = r"NFLOG --nflog-prefix [a-z-]{1,63} --nflog-group \d+"
+TARGET = rf"-(?:j (?:ACCEPT|DROP|RETURN|MASQUERADE --random|{NFLOG}|{CHAIN})|g {CHAIN})"
 PROTOCOL = r"-p (?:tcp|udp|sctp|ipv6-icmp|\d+)"
 MATCHES = (
     rf"-[sd] {ADDRESS}",
@@ -46,8 +51,11 @@ MATCHES = (
     r"-m icmp6 --icmpv6-type \d+",
     r"-m multiport --dports \d+(?::\d+)?",
     rf"-m set (?:! )?--match-set {SET} (?:src|dst)(?:,dst)?",
+    rf"-m set --match-set {SET} (?:src,src|dst,dst)",
+    r"-m limit --limit \d+/sec --limit-burst \d+",
 )
-RULE = re.compile(rf"(?:(?:{'|'.join(MATCHES)}) )*{TARGET}")
+COUNTING = rf"-m set --match-set {SET} (?:src,src|dst,dst)"
+RULE = re.compile(rf"(?:(?:{'|'.join(MATCHES)}) )*{TARGET}|{COUNTING}")
 """All that iptables 1.4.21 is asked to understand. Its manual page has each of these."""
 RESTORE = re.compile(
     rf"\*(?:mangle|nat)|COMMIT|:{CHAIN} - \[0:0\]|-X {CHAIN}"
@@ -55,8 +63,9 @@ RESTORE = re.compile(
 )
 PORT = r"(?:tcp|udp|sctp):\d+"
 IPSET = re.compile(
-    rf"create {SET} hash:(?:ip|net)(?:,port)? family inet6? hashsize \d+ maxelem \d+"
-    rf"|(?:add|del) {SET} [0-9a-f.:]+(?:/\d+)?(?:,{PORT})?|destroy {SET}"
+    rf"create {SET} hash:(?:ip|net)(?:,port|,iface)? family inet6? hashsize \d+ maxelem \d+"
+    rf"(?: counters)?|destroy {SET}"
+    rf"|(?:add|del) {SET} [0-9a-f.:]+(?:/\d+)?(?:,{PORT}|,rom[0-9a-f]{{12}})?"
 )
 """All that ipset 6.20 is asked to understand."""
 
@@ -167,6 +176,7 @@ SAVED = """\
 [1:60] -A OTHER -j ACCEPT
 [2:120] -A ROMANA-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 [0:0] -A ROMANA-I-p -m set --match-set ROMANA-p-hp-1z src,dst -j ACCEPT
+[7:420] -A ROMANA-DENY-IN -m set --match-set ROMANA-DENY-IN-denied-3 dst,dst
 [5:300] -A ROMANA-DENY-IN -j DROP
 COMMIT
 """
@@ -181,15 +191,29 @@ def test_what_is_ours_in_a_table_is_read_and_nothing_else():
     assert found.chains == {
         "ROMANA-FORWARD": ("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",),
         "ROMANA-I-p": ("-m set --match-set ROMANA-p-hp-1z src,dst -j ACCEPT",),
-        "ROMANA-DENY-IN": ("-j DROP",),
+        "ROMANA-DENY-IN": ("-m set --match-set ROMANA-DENY-IN-denied-3 dst,dst", "-j DROP"),
     }
     assert found.hooks == {"FORWARD -j ROMANA-FORWARD": 1}
     assert found.first == {"FORWARD -j ROMANA-FORWARD"}
     assert found.coded()["ROMANA-I-p"] == ("-m set --match-set @hp src,dst -j ACCEPT",)
-    assert list(found.lookups(4)) == [(SetKey(4, "ROMANA-I-p", "hp"), "ROMANA-p-hp-1z")]
+    assert list(found.lookups(4)) == [
+        (SetKey(4, "ROMANA-I-p", "hp"), "ROMANA-p-hp-1z"),
+        (SetKey(4, "ROMANA-DENY-IN", "denied"), "ROMANA-DENY-IN-denied-3"),
+    ]
     late = uncounted(SAVED).replace("-A FORWARD -j OTHER\n", "")
     late = late.replace("-A FORWARD -j ROM", "-A FORWARD -j OTHER\n-A FORWARD -j ROM")
     assert parse_save(late, MANGLE).first == frozenset()
+
+
+def test_what_rules_have_counted_is_read_beside_them():
+    found = parse_save(SAVED, MANGLE)
+    assert found.chains == parse_save(uncounted(SAVED), MANGLE).chains
+    assert found.hooks == {"FORWARD -j ROMANA-FORWARD": 1}
+    assert found.packets == {
+        "ROMANA-FORWARD": (2,),
+        "ROMANA-I-p": (0,),
+        "ROMANA-DENY-IN": (7, 5),
+    }
 
 
 def test_counters_are_those_of_the_chains_that_drop():
@@ -216,6 +240,20 @@ add ROMANA-p-n-2 fd00::/16
         ),
         "ROMANA-p-n-2": IpSet(type="hash:net", family=6, elements=frozenset(("fd00::/16",))),
     }
+
+
+def test_what_elements_have_counted_is_read_beside_them():
+    output = """\
+create ROMANA-IN-denied-1 hash:net,iface family inet hashsize 64 maxelem 9 counters
+add ROMANA-IN-denied-1 10.0.0.1,rom1 packets 7 bytes 420
+add ROMANA-IN-denied-1 10.0.0.2,rom2 packets 2 bytes 120
+"""
+    (found,) = parse_sets(output).values()
+    assert found == IpSet(
+        type="hash:net,iface", family=4, elements=frozenset(("10.0.0.1,rom1", "10.0.0.2,rom2"))
+    )
+    more = IpSet(type="hash:net,iface", family=6, packets={"fd00::1,rom1": 3})
+    assert denied_packets((found, more)) == {"rom1": 10, "rom2": 2}
 
 
 def test_sets_that_rules_look_up_are_held():
@@ -267,7 +305,8 @@ def test_a_difference_is_told_in_words():
             "ROMANA-stray-h-1": IpSet(type="hash:ip", family=4),
         },
     )
-    rules = {"ROMANA-FORWARD": ("-j ACCEPT",), "ROMANA-DENY-IN": ("-j DROP",), "ROMANA-X": ()}
+    denying = ("-m set --match-set @denied dst,dst", "-j DROP")
+    rules = {"ROMANA-FORWARD": ("-j ACCEPT",), "ROMANA-DENY-IN": denying, "ROMANA-X": ()}
     lacking = type(wanted)(sets={key: made.sets[key]})
     said = [str(each) for each in compare(lacking, {(4, MANGLE): rules}, found)]
     assert said == [

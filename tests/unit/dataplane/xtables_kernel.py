@@ -81,8 +81,10 @@ class Kernel:
             elif verb == "-X":
                 assert chains.pop(rest) == ()
         for rule in (rule for rules in chains.values() for rule in rules):
-            target = rule.split()[-1]
-            assert target in chains or target in ("ACCEPT", "DROP", "RETURN"), rule
+            target = target_of(rule)[1]
+            assert (
+                not target or target in chains or target in ("ACCEPT", "DROP", "RETURN", "NFLOG")
+            ), rule
             assert all(name in self.sets for name in re.findall(r"--match-set (\S+)", rule))
         self.chains[family] = chains
 
@@ -95,10 +97,10 @@ class Kernel:
             if at == len(chains[chain]):
                 continue
             rule, met = chains[chain][at], met + 1
-            if not self.matches(rule.split(), packet):
+            way, target = target_of(rule)
+            if target in ("", "NFLOG") or not self.matches(rule.split(), packet):
                 stack.append((chain, at + 1))
                 continue
-            way, target = rule.split()[-2:]
             if target in ("ACCEPT", "DROP"):
                 return target, met
             if way == "-j" and target != "RETURN":
@@ -157,6 +159,15 @@ class Kernel:
             if service == f"{PROTOCOLS.get(packet.protocol)}:{packet.port}":
                 return True
         return False
+
+
+def target_of(rule):
+    """How a rule goes on, and where; twice nothing for one that only looks up."""
+    words = rule.split()
+    for way in ("-j", "-g"):
+        if way in words:
+            return way, words[words.index(way) + 1]
+    return "", ""
 
 
 def loaded(tables):
