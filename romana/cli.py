@@ -129,7 +129,8 @@ def endpoint() -> None:
 @endpoint.command("list", epilog="Example: romana endpoint list")
 @asking
 def endpoint_list(path: str, as_json: bool) -> None:
-    """Pods of this host, their interfaces, and by what they are isolated."""
+    """Pods of this host, their interfaces, by what they are isolated, and how many packets to and
+    from them were denied."""
     answer = ask(path, "endpoints")
     if as_json:
         return dump(answer)
@@ -140,10 +141,12 @@ def endpoint_list(path: str, as_json: bool) -> None:
             each["interface"],
             _isolation(each["ingress"]),
             _isolation(each["egress"]),
+            *(each["denied_packets"] or {"ingress": "?", "egress": "?"}).values(),
         )
         for each in answer
     ]
-    return table(("POD", "ADDRESSES", "INTERFACE", "INGRESS", "EGRESS"), rows)
+    columns = ("POD", "ADDRESSES", "INTERFACE", "INGRESS", "EGRESS", "DENIED IN", "DENIED OUT")
+    return table(columns, rows)
 
 
 def _isolation(judged: Values | None) -> str:

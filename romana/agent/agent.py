@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from romana.agent.answers import denied_by_pod
 from romana.agent.attachments import Attachments
 from romana.agent.blocks import ApiClaimer, Blocks, Claimer, ManifestClaimer
 from romana.agent.config import FIXED, Config
@@ -279,6 +280,8 @@ class Agent:
         try:
             for reason, count in (await self._kernel.dropped()).items():
                 self._metrics.dropped.labels(reason).set(count)
+            denied = await self._kernel.denied()
+            self._metrics.denied.counts = denied_by_pod(denied, self._reconciler.endpoints())
         except KernelError as error:
             log.debug("no counters", extra={"reason": str(error)})
 

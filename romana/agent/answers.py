@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from romana.dataplane.counted import DeniedPackets
 from romana.dataplane.links import GATEWAYS, HOST_HARDWARE, PodLink
 from romana.dataplane.routes import Route
+from romana.policy.admission import Direction, Endpoint
 
 
 def answer_for(link: PodLink) -> dict[str, object]:
@@ -24,6 +26,22 @@ def answer_for(link: PodLink) -> dict[str, object]:
             for each in link.addresses
         ],
     }
+
+
+def denied_of(denied: DeniedPackets, interface: str) -> dict[str, int]:
+    """Packets denied to and from one endpoint, by direction."""
+    return {each.value: denied.get(each, {}).get(interface, 0) for each in Direction}
+
+
+def denied_by_pod(
+    denied: DeniedPackets, endpoints: Iterable[Endpoint]
+) -> tuple[tuple[str, str, str, int], ...]:
+    """Namespace, name, direction and denied packets of the pods of this host."""
+    return tuple(
+        (*each.pod, direction, packets)
+        for each in endpoints
+        for direction, packets in denied_of(denied, each.interface).items()
+    )
 
 
 def ordered(routes: Iterable[Route]) -> list[Route]:

@@ -18,6 +18,7 @@ from romana.agent.turns import Turns
 from romana.agent.wanted import WantedRoutes
 from romana.dataplane import links
 from romana.dataplane.backends import Enforcement
+from romana.dataplane.counted import DeniedPackets
 from romana.dataplane.errors import DataplaneError, RouteError
 from romana.dataplane.link_check import check
 from romana.dataplane.links import PodLink
@@ -186,6 +187,15 @@ class Kernel:
             DataplaneError: they cannot be read.
         """
         return await self.enforcement.counters()
+
+    async def denied(self) -> DeniedPackets:
+        """Packets denied by policies, by direction and the endpoint's interface, since the endpoint
+        or the table was made.
+
+        Raises:
+            DataplaneError: they cannot be read.
+        """
+        return await self.enforcement.denied()
 
     def has_interface(self, name: str) -> bool:
         """Whether this host has an interface."""

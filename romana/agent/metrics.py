@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from romana.version import VERSION
 
+Denied = tuple[str, str, str, int]
+"""Namespace and name of a pod, the direction, and packets."""
+
 SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class DeniedPackets(Collector):
+    """What the kernel has counted for each pod of this host. Its counts begin anew with the pod, or
+    when the table is made anew, as a counter may. There are as many series as pods are here now."""
+
+    def __init__(self) -> None:
+        self.counts: tuple[Denied, ...] = ()
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """The metric, as it was last read."""
+        family = CounterMetricFamily(
+            "romana_denied_packets",
+            "Packets to (ingress) and from (egress) a pod of this host that policies denied",
+            labels=("namespace", "pod", "direction"),
+        )
+        for *labels, packets in self.counts:
+            family.add_metric([str(each) for each in labels], packets)
+        yield family
 
 
 class Metrics:
@@ -58,6 +83,8 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.denied = DeniedPackets()
+        registry.register(self.denied)
         self.rounds = Histogram(
             "romana_reconcile_seconds",
             "Time of one comparison of kernel and intent",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
-from romana.agent.answers import ordered, route_values
+from romana.agent.answers import denied_of, ordered, route_values
 from romana.agent.blocks import Blocks
 from romana.agent.config import Config
 from romana.agent.errors import BAD_REQUEST, NOT_FOUND, TRY_LATER, RequestError
@@ -186,8 +186,14 @@ class Queries:
         return found
 
     async def endpoints(self, _: Mapping[str, Any]) -> list[Values]:
-        """This host's pods: interface, addresses, and by which policies they are isolated."""
+        """This host's pods: interface, addresses, by which policies they are isolated, and how many
+        packets these have denied; None where the kernel does not tell."""
         admission = self._reconciler.admission
+        try:
+            denied = await self._kernel.denied()
+        except DataplaneError as error:
+            log.warning("denied packets are not known", extra={"reason": str(error)})
+            denied = None
         return [
             {
                 "pod": "/".join(each.endpoint.pod),
@@ -195,6 +201,7 @@ class Queries:
                 "addresses": [str(address) for address in each.endpoint.addresses],
                 "ingress": _judged(admission.programs, each, each.ingress),
                 "egress": _judged(admission.programs, each, each.egress),
+                "denied_packets": None if denied is None else denied_of(denied, name),
             }
             for name, each in sorted(
                 admission.endpoints.items(), key=lambda item: item[1].endpoint.pod

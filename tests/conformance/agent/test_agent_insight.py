@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 
@@ -108,3 +109,24 @@ def test_an_explanation_shows_the_kernels_elements(cluster, guarded, pods):
     )
     assert (code, err) == (0, "")
     assert "the kernel drops it at rom" in out
+
+
+def test_what_is_denied_is_counted_for_each_pod(cluster, guarded, pods):
+    def counted(name):
+        listed = {each["pod"]: each["denied_packets"] for each in guarded.ask("endpoints")}
+        return listed[name]
+
+    before = counted("shop/b1")
+    with pods["b2"].inside.open(kind=socket.SOCK_DGRAM) as link:
+        for _ in range(5):
+            link.sendto(b"denied", (pods["b1"].address, 99))
+    wanted = {**before, "ingress": before["ingress"] + 5}
+    cluster.within(60, lambda: counted("shop/b1") == wanted)
+    assert counted("shop/a1") == {"ingress": 0, "egress": 0}
+    metrics = guarded.metrics()
+    labels = 'romana_denied_packets_total{direction="ingress",namespace="shop",pod="%s"}'
+    assert metrics[labels % "b1"] == wanted["ingress"]
+    assert metrics[labels % "a1"] == 0
+    code, out, err = romana(guarded, "endpoint", "list")
+    assert (code, err) == (0, "")
+    assert "DENIED IN" in out

@@ -108,6 +108,7 @@ ENDPOINT = {
     "addresses": ["10.0.0.1"],
     "ingress": {"program": "x", "policies": ["n/p"], "grants": 1},
     "egress": None,
+    "denied_packets": {"ingress": 4711, "egress": 0},
 }
 ROUTE = {"to": "10.0.1.0/25", "via": "198.18.0.2", "interface": None, "kind": "unicast"}
 BLOCK = {"block": "10.0.0.0/25", "node": "one", "here": True, "free": 12}
@@ -123,6 +124,8 @@ EXPLAINED = {"admitted": True, "lines": ["egress of n/a: admitted", "the connect
         (["policy", "list"], [POLICY], "kube.n.p.ingress"),
         (["policy", "show", "n/p"], [POLICY], "pods_here: [n/a]"),
         (["endpoint", "list"], [ENDPOINT], "n/p"),
+        (["endpoint", "list"], [ENDPOINT], "4711"),
+        (["endpoint", "list"], [{**ENDPOINT, "denied_packets": None}], "?"),
         (["route", "list"], [ROUTE], "198.18.0.2"),
         (["block", "list"], [BLOCK], "10.0.0.0/25"),
         (
