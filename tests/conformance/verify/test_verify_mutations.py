@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from romana.dataplane.denials import DenialLog
 from romana.dataplane.nftables import Settings, render
 from romana.dataplane.ruleset import creation
 from romana.policy.admission import (
@@ -37,7 +38,11 @@ from romana.verify.nft import parse_table
 from romana.verify.proof import prove
 
 PODS = (ip_network("10.112.0.0/28"), ip_network("fd00::/124"))
-SETTINGS = Settings(pod_networks=PODS, direct_networks=(ip_network("198.18.0.11/32"),))
+SETTINGS = Settings(
+    pod_networks=PODS,
+    direct_networks=(ip_network("198.18.0.11/32"),),
+    denial_log=DenialLog(),
+)
 MASQUERADING = Masquerading(pods=PODS, direct=SETTINGS.direct_networks)
 BASE = {4: int(PODS[0][0]), 6: int(PODS[1][0])}
 PORTS = (0, 79, 80, 81, 65535)
@@ -135,6 +140,11 @@ def inside(value, asked):
     return value == number(asked)
 
 
+def uncounted(key):
+    """An element's key, of one that counts as well."""
+    return key["elem"]["val"] if isinstance(key, dict) and "elem" in key else key
+
+
 class Simulator:
     """Follows one packet, a mapping of its fields, through a listing."""
 
@@ -183,7 +193,7 @@ class Simulator:
                 for key, verdict in self.sets[body["data"][1:]]:
                     if value is not None and self.element(value, key):
                         return self.verdict(verdict)
-            elif word != "counter":
+            elif word not in ("counter", "limit", "log"):
                 return self.verdict(statement)
         return None
 
@@ -207,6 +217,7 @@ class Simulator:
         return found is not (body["op"] == "!=")
 
     def element(self, value, key):
+        key = uncounted(key)
         parts = key["concat"] if isinstance(key, dict) and "concat" in key else [key]
         values = value if isinstance(value, tuple) else (value,)
         return all(inside(one, part) for one, part in zip(values, parts, strict=True))
@@ -310,7 +321,7 @@ def tamper(listing, random):
         if kind == "element gone":
             return f"{kind} {chosen['name']}: {chosen['elem'].pop(at)}", changed
         element = deepcopy(chosen["elem"][at])
-        key = element[0] if chosen.get("map") else element
+        key = uncounted(element[0] if chosen.get("map") else element)
         parts = key["concat"] if isinstance(key, dict) and "concat" in key else None
         place = next(i for i, t in enumerate(_list(chosen["type"])) if "addr" in t)
         four = "ipv4_addr" in chosen["type"]
