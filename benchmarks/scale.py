@@ -1,6 +1,6 @@
 """What a change costs in a large cluster, from the event in the agent's store to kernel's commit.
 
-    .venv/bin/python benchmarks/scale.py --pods 10000 --policies 5000 --local 100
+    .venv/bin/python benchmarks/scale.py --pods 10000 --policies 5000 --pods-per-node 100
 
 Feeds the agent's own parts (store, reconciler, compiler, renderer, backend) with a made-up cluster,
 in a network namespace of its own, `rt-scale-` and its process id. Needs root. `cpu` is the time
@@ -30,12 +30,12 @@ from typing import Any, get_args
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.synthetic import Cluster, Shape  # noqa: E402
 from romana.agent.config import Config  # noqa: E402
 from romana.agent.kernel import Kernel  # noqa: E402
 from romana.agent.metrics import Metrics  # noqa: E402
 from romana.agent.reconciler import REST_S, Reconciler  # noqa: E402
 from romana.agent.store import Store  # noqa: E402
+from romana.bench.scale.synthetic import Cluster, Shape  # noqa: E402
 from romana.dataplane.backends import BackendName  # noqa: E402
 from romana.ipam.leases import Attachment, Lease, Leases  # noqa: E402
 from romana.lab.joining import join  # noqa: E402
@@ -135,7 +135,7 @@ class Bench:
         return self.results
 
     async def _start(self) -> None:
-        for number in range(self.cluster.shape.local):
+        for number in range(self.cluster.shape.pods_per_node):
             self._attach(number)
         before = kernel_mib()
         objects: dict[str, list[Any]] = {
@@ -217,11 +217,11 @@ class Bench:
             new = self.cluster.pod(shape.pods + turn, app=turn)
             await measure("pod added", self._put("pods", new))
             await measure("pod removed", self._remove("pods", new))
-            number = shape.local + turn * 7
+            number = shape.pods_per_node + turn * 7
             await measure(
                 "pod's label changed", self._put("pods", self.cluster.pod(number, app=turn + 1))
             )
-            local = turn % shape.local
+            local = turn % shape.pods_per_node
             # In a namespace that has local pods, selecting one of them.
             policy = self._policy(shape.policies + local, self.cluster.app(local))
             await measure("policy added", self._put(self._policies, policy))

@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 LINE_EVERY_S = 5.0
+MOST_CHURN = 5_000
+
+
+_out = click.option(
+    "--out",
+    default=Path("romana-bench"),
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory of the results.",
+)
+_prefix = click.option("--prefix", hidden=True, default="", help="Of the namespaces.")
 
 
 @click.group()
@@ -46,14 +57,8 @@ def bench() -> None:
     show_default=True,
     help="What else is measured; see docs/bench.md.",
 )
-@click.option(
-    "--out",
-    default=Path("romana-bench"),
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Directory of results.json, report.html and the plots.",
-)
-@click.option("--prefix", hidden=True, default="", help="Of the namespaces.")
+@_out
+@_prefix
 def policies(
     counts: str,
     bytes_: str,
@@ -74,6 +79,71 @@ def policies(
         if not results.figures:
             raise KeyboardInterrupt
     _report(results, out)
+    if not results.complete:
+        sys.exit(INTERRUPTED)
+
+
+@bench.command(epilog="Example: romana bench scale --pods 20000 --policies 4000 --nodes 200")
+@click.option("--pods", default=100_000, show_default=True, help="In the whole cluster.")
+@click.option("--policies", "count", default=10_000, show_default=True, help="Likewise.")
+@click.option("--nodes", default=5_000, show_default=True)
+@click.option(
+    "--churn", default=500, show_default=True, help="Pods that come or go a second; 0 for none."
+)
+@click.option(
+    "--churn-duration", default=10, show_default=True, type=click.IntRange(1, 600), help="Seconds."
+)
+@click.option("--iterations", default=1_000, show_default=True, help="Namespaces.")
+@click.option("--pods-per-node", default=100, show_default=True, help="Of the node in question.")
+@click.option(
+    "--remotes-namespaces", default=2, show_default=True, help="That a policy admits pods of."
+)
+@click.option("--remotes-pods", default=1, show_default=True, help="Apps that it admits there.")
+@click.option("--single-ports", default=2, show_default=True, help="That it admits them on.")
+@click.option("--cidrs", default=1, show_default=True, help="That it admits besides.")
+@click.option(
+    "--repeat", default=50, show_default=True, type=click.IntRange(1, 1000), help="Of each change."
+)
+@_out
+@_prefix
+def scale(
+    count: int,
+    churn: int,
+    churn_duration: int,
+    repeat: int,
+    out: Path,
+    prefix: str,
+    **shape: int,
+) -> None:
+    """What a large cluster costs the agent of one node, and how that grows from a tenth of it.
+
+    Serves a cluster that is made up to the real agent, and times its start and each change until
+    the kernel has it. The options have kube-burner's names. Needs root."""
+    from rich.console import Console
+
+    from romana.bench.scale import command
+    from romana.bench.scale.experiment import PREFIX, Experiment
+    from romana.bench.scale.synthetic import Shape
+
+    with _told():
+        if not 0 <= churn <= MOST_CHURN:
+            raise BenchError(f"--churn {churn}: must be from 0 to {MOST_CHURN:,}")
+        wanted = command.checked(Shape(policies=count, **shape))
+
+        def experiment(each: Shape) -> Experiment:
+            return Experiment(
+                shape=each,
+                churn=churn,
+                churn_s=churn_duration,
+                repeat=repeat,
+                prefix=prefix or PREFIX,
+            )
+
+        _writable(out)
+        with _progress() as progress:
+            results = command.scale(wanted, experiment, progress)
+    Console(width=None if sys.stdout.isatty() else 500).print(command.table(results.outcomes))
+    click.echo(command.write(results, out))
     if not results.complete:
         sys.exit(INTERRUPTED)
 

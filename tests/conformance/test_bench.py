@@ -13,18 +13,23 @@ from romana.lab.namespaces import NETNS
 from romana.lab.naming import belongs
 
 PREFIX = "rt-bench"
-WORDS = (sys.executable, "-m", "romana.cli", "bench", "policies", "--prefix", PREFIX)
+BENCH = (sys.executable, "-m", "romana.cli", "bench")
 LIMIT_S = 240
 
 
-def run(*words):
+def run(command, *words):
     return subprocess.run(
-        (*WORDS, *words), capture_output=True, text=True, timeout=LIMIT_S, check=False
+        (*BENCH, command, "--prefix", PREFIX, *words),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
     )
 
 
 def test_every_data_plane_is_proven_and_measured(tmp_path):
     done = run(
+        "policies",
         "--policies=0,3",
         "--sizes=1k",
         "--requests=10",
@@ -57,16 +62,18 @@ def test_every_data_plane_is_proven_and_measured(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("command", "words", "reason"),
     [
-        (("--policies=0,x",), "--policies x"),
-        (("--sizes=1G",), "--sizes 1G"),
-        (("--backends=ebpf",), "--backends ebpf: choose from nftables"),
-        (("--out=/proc/x",), "--out /proc/x"),
+        ("policies", ("--policies=0,x",), "--policies x"),
+        ("policies", ("--sizes=1G",), "--sizes 1G"),
+        ("policies", ("--backends=ebpf",), "--backends ebpf: choose from nftables"),
+        ("policies", ("--out=/proc/x",), "--out /proc/x"),
+        ("scale", ("--pods=3",), "--pods 3: must be from 100"),
+        ("scale", ("--churn=-1",), "--churn -1"),
     ],
 )
-def test_what_makes_no_sense_is_one_line_and_makes_no_lab(words, reason):
-    done = run(*words)
+def test_what_makes_no_sense_is_one_line_and_makes_no_lab(command, words, reason):
+    done = run(command, *words)
     assert done.returncode == 1
     assert done.stderr.startswith("romana bench: --")
     assert reason in done.stderr
@@ -75,8 +82,9 @@ def test_what_makes_no_sense_is_one_line_and_makes_no_lab(words, reason):
 
 def test_interrupted_it_keeps_what_there_is_and_leaves_nothing(tmp_path):
     words = ("--policies=0", "--sizes=1k", "--requests=1000000", "--backends=nftables")
+    words += ("--prefix", PREFIX)
     process = subprocess.Popen(
-        (*WORDS, *words, "--baselines=none", f"--out={tmp_path}"),
+        (*BENCH, "policies", *words, "--baselines=none", f"--out={tmp_path}"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -97,3 +105,33 @@ def test_interrupted_it_keeps_what_there_is_and_leaves_nothing(tmp_path):
     assert results["figures"]
     assert "interrupted after" in out
     assert not any(belongs(PREFIX, each.name) for each in NETNS.iterdir())
+
+
+def test_a_cluster_is_served_to_the_agent_and_every_change_reaches_the_kernel(tmp_path):
+    done = run(
+        "scale",
+        "--pods=300",
+        "--policies=60",
+        "--nodes=20",
+        "--iterations=10",
+        "--pods-per-node=3",
+        "--repeat=1",
+        "--churn=50",
+        "--churn-duration=1",
+        f"--out={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "start to in force" in done.stdout
+    small, whole = json.loads((tmp_path / "scale.json").read_bytes())["outcomes"]
+    assert (small["shape"]["pods"], whole["shape"]["pods"]) == (30, 300)
+    for each in (small, whole):
+        assert each["churn"]["count"] == 50
+        assert {name: times["count"] for name, times in each["changes"].items()} == {
+            "pod added": 2,
+            "pod's labels changed": 1,
+            "pod removed": 1,
+            "policy added": 1,
+            "policy removed": 1,
+        }
+    assert whole["kernel"]["elements"] > small["kernel"]["elements"] > 0
+    assert not leftovers.find(PREFIX)

@@ -1,0 +1,204 @@
+"""`python -m romana.bench.scale.api`: the Kubernetes API as far as an agent asks it, of a cluster
+that is made up, and a stopwatch from an event that it sends to the commit in the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+
+from romana.bench.scale.commits import Commit, Commits
+from romana.bench.scale.documents import document, event, listing
+from romana.bench.scale.orders import Change, Churn, Order, Serve, Told
+from romana.bench.scale.synthetic import Cluster
+from romana.objects import Object
+from romana.sources.kinds import BLOCK, KINDS, NAMESPACE, NODE, POD, POLICY, Kind
+
+LIMIT_S = 30.0
+"""For the kernel to have a change."""
+QUIET_S = 0.15
+"""Between two changes, so that none waits for the one before."""
+CYCLE = 1000
+"""Pods that come before the first of them goes again."""
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """The objects of a kind: how many, and how each is made."""
+
+    count: int
+    make: Callable[[int], Object]
+
+
+class Api:
+    """Serves a cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._collections = collections(cluster)
+        self._version = 1
+        self._watches: defaultdict[str, set[web.StreamResponse]] = defaultdict(set)
+        self._watched = asyncio.Event()
+        self._commits: asyncio.Queue[Commit] = asyncio.Queue()
+
+    def application(self) -> web.Application:
+        """What answers requests."""
+        made = web.Application()
+        for kind in KINDS:
+            made.router.add_get(kind.path, self._handler(kind))
+        return made
+
+    def _handler(self, kind: Kind) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            if "watch" in request.query:
+                return await self._watch(kind, request)
+            first = int(request.query.get("continue") or 0)
+            limit = int(request.query.get("limit") or 0) or sys.maxsize
+            return web.Response(
+                body=self._page(kind, first, limit), content_type="application/json"
+            )
+
+        return answer
+
+    def _page(self, kind: Kind, first: int, limit: int) -> bytes:
+        held = self._collections.get(kind.name, Collection(0, lambda _: _none()))
+        last = min(held.count, first + limit)
+        items = [document(kind, held.make(number), 1) for number in range(first, last)]
+        return listing(kind, items, 1, str(last) if last < held.count else "")
+
+    async def _watch(self, kind: Kind, request: web.Request) -> web.StreamResponse:
+        stream = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await stream.prepare(request)
+        self._watches[kind.name].add(stream)
+        self._watched.set()
+        try:
+            await asyncio.Event().wait()  # until the agent goes away
+        finally:
+            self._watches[kind.name].discard(stream)
+        return stream
+
+    async def send(self, what: str, kind: Kind, obj: Object) -> float:
+        """Send an event; when, in the loop's seconds."""
+        while not self._watches[kind.name]:
+            self._watched.clear()
+            await self._watched.wait()
+        self._version += 1
+        line = event(what, document(kind, obj, self._version))
+        now = asyncio.get_running_loop().time()
+        for stream in tuple(self._watches[kind.name]):
+            await stream.write(line)
+        return now
+
+    async def listen(self, commits: Commits) -> None:
+        """Take note of every commit."""
+        async for each in commits.heard():
+            self._commits.put_nowait(each)
+
+    async def change(self, order: Change) -> Told:
+        """Make one change after quiet."""
+        await asyncio.sleep(QUIET_S)
+        while not self._commits.empty():
+            self._commits.get_nowait()
+        what, kind, obj = changed(self._cluster, order)
+        at = await self.send(what, kind, obj)
+        commit = await self._commits.get()
+        return Told((1000 * (commit.at - at),), 1)
+
+    async def churn(self, order: Churn) -> Told:
+        """Let pods come and go at a rate."""
+        loop = asyncio.get_running_loop()
+        waiting: dict[bytes, float] = {}
+        found: list[float] = []
+        commits = 0
+        began, sent, total = loop.time(), 0, int(order.rate * order.seconds)
+        while len(found) < total:
+            while sent < min(total, order.rate * (loop.time() - began)):
+                pod = self._cluster.probe(sent % CYCLE)
+                what = "DELETED" if sent // CYCLE % 2 else "ADDED"
+                sent += 1
+                waiting[pod.addresses[0].packed] = await self.send(what, POD, pod)
+            try:
+                commit = await asyncio.wait_for(self._commits.get(), 0.002)
+            except asyncio.TimeoutError:
+                continue
+            commits += 1
+            for address in commit.addresses & waiting.keys():
+                found.append(1000 * (commit.at - waiting.pop(address)))
+        return Told(tuple(found), commits)
+
+
+def _none() -> Object:
+    raise IndexError
+
+
+def collections(cluster: Cluster) -> Mapping[str, Collection]:
+    """What there is of each kind; the synthetic cluster's policies, and one for `Cluster.probe`."""
+    shape = cluster.shape
+    nodes, namespaces, blocks = cluster.nodes(), cluster.namespaces(), cluster.blocks()
+    policies: Sequence[Object] = (*cluster.policies(), cluster.probe_policy())
+    return {
+        NAMESPACE.name: Collection(len(namespaces), namespaces.__getitem__),
+        NODE.name: Collection(len(nodes), nodes.__getitem__),
+        BLOCK.name: Collection(len(blocks), blocks.__getitem__),
+        POLICY.name: Collection(len(policies), policies.__getitem__),
+        POD.name: Collection(shape.pods, cluster.pod),
+    }
+
+
+def changed(cluster: Cluster, order: Change) -> tuple[str, Kind, Object]:
+    """A change as an event: its type, the kind and the object."""
+    number, shape = order.number, cluster.shape
+    if order.what == "pod added":
+        return "ADDED", POD, cluster.probe(number)
+    if order.what == "pod's labels changed":
+        return "MODIFIED", POD, cluster.probe(number, admitted=False)
+    if order.what == "pod removed":
+        return "DELETED", POD, cluster.probe(number)
+    local = number % shape.pods_per_node
+    policy = cluster.policy(shape.policies + local, app=cluster.app(local))
+    return "ADDED" if order.what == "policy added" else "DELETED", POLICY, policy
+
+
+async def serve() -> None:
+    """Serve and obey until the experiment goes away."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    first = msgspec.json.decode(await reader.readline(), type=Serve)
+    api, commits = Api(Cluster(first.shape)), Commits()
+    listening = asyncio.create_task(api.listen(commits))
+    runner = web.AppRunner(
+        api.application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True
+    )
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", first.port).start()
+    tell(Told())
+    orders = msgspec.json.Decoder(Order)
+    while line := await reader.readline():
+        order = orders.decode(line)
+        assert not isinstance(order, Serve)
+        work = api.change(order) if isinstance(order, Change) else api.churn(order)
+        try:
+            tell(await asyncio.wait_for(work, LIMIT_S + getattr(order, "seconds", 0)))
+        except asyncio.TimeoutError:
+            tell(Told(failure=f"the kernel does not have it after {LIMIT_S:g} s: {order}"))
+    listening.cancel()
+    await runner.cleanup()
+
+
+def tell(told: Told) -> None:
+    """One line to the experiment."""
+    sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())
