@@ -144,9 +144,9 @@ class Netfilter:
     async def carry_out(
         self, orders: Sequence[Order], what: str, *, all_of_them: bool = False
     ) -> Mapping[int, int]:
-        """Have orders (type, flags, body) carried out one after another, each by itself. Those that
-        are sent at once are at once: the kernel answers before it has taken the last. More of them
-        in a thread, so that others have their turn.
+        """Have orders (type, flags, body) carried out one after another, each by itself. The kernel
+        carries them out while it takes them, so a few are done at once; more are left to a thread,
+        so that others have their turn.
 
         Args:
             orders: in which nothing that comes soon after what was refused does harm: they are
