@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from installer import pki, platforms
 from installer.cluster import Cluster, Host, Platform
-from installer.commands import clusters, fixed
+from installer.commands import clusters, fixed, unfinished
 from installer.commands.clusters import Wish
 from installer.commands.next_steps import next_steps
 from installer.commands.preparing import Prepared, connected, prepare
@@ -40,12 +40,14 @@ class How:
         limit: names of hosts to work on; empty for all.
         confirm: asked before a cluster that works is changed; a question in, whether to go on out.
         take_over: take the cluster's lock from a run elsewhere that is dead.
+        first: what has to be done on the hosts before anything is compared: a restoration.
     """
 
     check: bool = False
     limit: tuple[str, ...] = ()
     take_over: bool = False
     confirm: Callable[[str], bool] = lambda question: True
+    first: Callable[[Cluster, Mapping[str, Session]], None] | None = None
 
 
 def converge(platform_name: Platform, wish: Wish, how: How, reporting: Reporting) -> int:
@@ -61,7 +63,9 @@ def converge(platform_name: Platform, wish: Wish, how: How, reporting: Reporting
     cluster = inventory.cluster
     for name in how.limit:
         clusters.host_named(cluster, name)
-    fixed.require(cluster)
+    if how.first is None:
+        fixed.require(cluster)
+        unfinished.require_none(cluster)
     for warning in inventory.warnings:
         reporting.emit(Notice(text=warning, level="warning"))
     if how.check:
@@ -75,6 +79,16 @@ def converge(platform_name: Platform, wish: Wish, how: How, reporting: Reporting
             if last is None:
                 record()  # so that a first run that is killed can be destroyed
             return _Converging(cluster, how, reporting, last, record).run()
+
+
+def claim(cluster: Cluster, command: str) -> cluster_lock.Claim:
+    """This run's claim to a cluster."""
+    return cluster_lock.Claim(
+        place=cluster_lock.place_of(cluster.state),
+        owner=lock.whoami(),
+        command=command,
+        since=utc(),
+    )
 
 
 def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
@@ -200,6 +214,8 @@ class _Converging:
                     f"no controller of {cluster.name} can be reached; nothing was changed",
                     "the reasons are above; run again once one of them answers",
                 )
+            if self._how.first is not None:
+                self._how.first(cluster, sessions)
             prepared = prepare(cluster, sessions, self._how.limit, self._emit)
             if not self._agreed(prepared.plan):
                 return self._recap(sessions, prepared, "", declined=True)
@@ -217,14 +233,9 @@ class _Converging:
         """Keeps others from changing the cluster, where there is something to change."""
         if not plan.pending:
             return contextlib.nullcontext()
-        claim = cluster_lock.Claim(
-            place=cluster_lock.place_of(cluster.state),
-            owner=lock.whoami(),
-            command=self._reporting.command,
-            since=utc(),
-        )
+        mine = claim(cluster, self._reporting.command)
         there = [sessions[host.name] for host in cluster.controllers if host.name in sessions]
-        return cluster_lock.held(claim, there, self._emit, take_over=self._how.take_over)
+        return cluster_lock.held(mine, there, self._emit, take_over=self._how.take_over)
 
     def _agreed_to_pay(self) -> bool:
         """Nothing is made in somebody's account without a yes to what it is and what it costs."""

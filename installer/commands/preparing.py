@@ -29,7 +29,7 @@ from installer.roles import ROLES
 from installer.roles.brought import python_version
 from installer.roles.brought import wanted as brought
 from installer.roles.preflight import examine, notes
-from installer.roles.role import Target
+from installer.roles.role import Role, Target
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -72,7 +72,11 @@ def connected(cluster: Cluster, hosts: Sequence[Host], emit: Emit) -> Iterator[d
 
 
 def prepare(
-    cluster: Cluster, sessions: Mapping[str, Session], limit: Sequence[str], emit: Emit
+    cluster: Cluster,
+    sessions: Mapping[str, Session],
+    limit: Sequence[str],
+    emit: Emit,
+    roles: Sequence[Role] = ROLES,
 ) -> Prepared:
     """Facts, preflight, artifacts and plan.
 
@@ -81,6 +85,7 @@ def prepare(
         sessions: to all of its hosts that answered.
         limit: names of the hosts that the plan is for; empty for all.
         emit: is told everything.
+        roles: what the plan is made of.
 
     Raises:
         PreflightError: hosts are not fit.
@@ -103,7 +108,7 @@ def prepare(
     meant = [host for host in cluster.hosts if not limit or host.name in limit]
     everything = [
         wanted(
-            ROLES,
+            roles,
             Target(
                 host=host,
                 facts=facts[host.name],
@@ -116,7 +121,7 @@ def prepare(
         for host in meant
         if host.name in facts
     ]
-    plan = probe_all(ROLES, everything, sessions)
+    plan = probe_all(roles, everything, sessions)
     for error in plan.unreachable:
         _tell(error, "probe", emit)
     answered = {work.host for work in plan.works}

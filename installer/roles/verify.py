@@ -16,6 +16,9 @@ from installer.roles.programs import BIN
 from installer.roles.role import Target
 
 ROLE_LABEL = "node-role.kubernetes.io/control-plane"
+_SHUNNED = '"key":"node.kubernetes.io/(not-ready|unreachable)"'
+"""Taints that the control plane takes off a little after the node is Ready again; until then no pod
+is sent there."""
 
 
 def verify(target: Target) -> Iterator[Resource]:
@@ -25,7 +28,9 @@ def verify(target: Target) -> Iterator[Resource]:
     node = curl(f"{server(target)}/api/v1/nodes/{name}", authority=CA, certificate=KUBELET_CLIENT)
     yield Condition(
         f"node {name} is Ready",
-        holds=f"""{node} | tr -d ' \\n' | grep -q '"type":"Ready","status":"True"'""",
+        holds=f"node=$({node} | tr -d ' \\n')\n"
+        """echo "$node" | grep -q '"type":"Ready","status":"True"' && """
+        f"""! echo "$node" | grep -qE '{_SHUNNED}'""",
         evidence=f"{node} | grep -B1 -A5 '\"reason\"' || :\n{of(target.facts).log('kubelet', 10)}",
         timeout_s=90,
     )
