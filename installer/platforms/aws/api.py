@@ -14,14 +14,17 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
+    ReadTimeoutError,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 from installer.errors import PlatformError
 from installer.platforms.aws.errors import THROTTLED, CloudError, explained, is_absence
@@ -102,20 +105,17 @@ class Api:
             CloudError: it failed, or did not succeed within its bound.
             PlatformError: there are no credentials, or AWS cannot be reached.
         """
-        pause = self.pace.pauses(self.pace.throttled_s)
-        visible = self.pace.pauses(self.pace.visible_s)
+        throttled = self.pace.pauses(self.pace.throttled_s)
+        passing = self.pace.pauses(self.pace.visible_s)
         while True:
             try:
                 return self._once(service, operation, dict(arguments or {}))
             except CloudError as error:
-                waiting = (
-                    pause
-                    if error.code in THROTTLED
-                    else visible
-                    if _early(error, settling)
-                    else None
-                )
-                if waiting is None or not waiting():
+                if error.code in THROTTLED:
+                    waited = throttled()
+                else:
+                    waited = _passes(error, operation, settling) and passing()
+                if not waited:
                     raise
 
     def _once(self, service: str, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -136,6 +136,11 @@ class Api:
                 self.region,
                 str(found.get("Code", "")),
                 str(found.get("Message", "")),
+            ) from error
+        except ResponseParserError as error:
+            raise PlatformError(
+                f"aws: what answers for {self.region} is not AWS",
+                "a proxy perhaps (HTTPS_PROXY, AWS_ENDPOINT_URL); then run the same command again",
             ) from error
         except BotoCoreError as error:
             raise _unreachable(error, self.region, self.profile) from error
@@ -160,14 +165,18 @@ class Api:
             return self._clients[service]
 
 
-def _early(error: CloudError, settling: bool) -> bool:
-    """Whether a call came before what it refers to could be seen."""
-    if not settling:
-        return False
+def _passes(error: CloudError, operation: str, settling: bool) -> bool:
+    """Whether it is worth trying again: a question whose answer was lost; or a call that came
+    before what it refers to could be seen. What changes something and was not answered has perhaps
+    been done: the next run will see."""
+    if error.code == LOST:
+        return operation.startswith(("describe_", "get_", "list_"))
     profile = error.code == "InvalidParameterValue" and "nstance" in error.text
-    return is_absence(error.code) or profile or error.code in _BUSY
+    return settling and (is_absence(error.code) or profile or error.code in _BUSY)
 
 
+LOST = "ConnectionLost"
+"""Our own word for an answer that did not come."""
 _BUSY = frozenset({"IncorrectInstanceState", "IncorrectState", "InvalidIPAddress.InUse"})
 
 
@@ -191,6 +200,9 @@ def _unreachable(error: BotoCoreError, region: str, profile: str) -> PlatformErr
             f"aws: {region} cannot be reached: {' '.join(str(error).split())}",
             "check the region's name and this machine's way to the internet; then run again",
         )
-    return PlatformError(
-        f"aws: {' '.join(str(error).split())}", "run the same command again to continue"
+    lost = isinstance(error, ConnectionClosedError | ReadTimeoutError)
+    return CloudError(
+        f"aws: {' '.join(str(error).split())}",
+        "run the same command again to continue",
+        code=LOST if lost else type(error).__name__,
     )

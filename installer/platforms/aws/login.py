@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from paramiko import BadHostKeyException
+
 from installer.cluster import Host
 from installer.errors import CommandFailed, Unreachable
 from installer.hosts.connection import Connection, connect, ways
@@ -108,6 +110,7 @@ def _connected(
 ) -> tuple[int, Connection]:
     """The first of these that connects, tried until the host is up; `stack` ends the connection."""
     pause = api.pace.pauses(api.pace.running_s)
+    patience = api.pace.pauses(api.pace.visible_s)
     while True:
         for index, host in enumerate(pinned):
             bastions = ways(hosts, known_hosts)
@@ -120,7 +123,9 @@ def _connected(
             stack.callback(bastions.close)
             stack.callback(session.close)
             return index, session
-        if not pause():
+        # sshd listens once cloud-init has given it its key; another key will not go away.
+        wrong = isinstance(last.__cause__, BadHostKeyException)
+        if not (patience() if wrong else pause()):
             raise last
 
 

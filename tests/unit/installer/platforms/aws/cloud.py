@@ -53,7 +53,7 @@ _NOT_FOUND = {
 Parameters = dict[str, str]
 
 
-class CutError(Exception):
+class CutError(ConnectionError):
     """The connection breaks."""
 
 
@@ -378,11 +378,8 @@ class _Handler(WSGIRequestHandler):
     def log(self, *_: object) -> None:
         pass
 
-    def run_wsgi(self) -> None:
-        try:
-            super().run_wsgi()
-        except CutError:
-            self.close_connection = True
+    def connection_dropped(self, *_: object) -> None:
+        self.close_connection = True
 
 
 @contextmanager
