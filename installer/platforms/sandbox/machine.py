@@ -26,6 +26,7 @@ from installer.platforms.sandbox.identity import Seed, login, seeds
 from installer.platforms.sandbox.launch import Launch, data_directory, supervise
 from installer.platforms.sandbox.packages import MOUNT
 from romana.lab.namespaces import Lab, Namespace
+from romana.lab.naming import Segment
 
 BINDS = ("/var/lib/containerd", "/var/lib/etcd", "/var/lib/kubelet")
 """Paths that are plain directories of this machine: containerd's overlays cannot sit on an overlay,
@@ -49,14 +50,16 @@ class Machine:
     Args:
         lab: the cluster's lab.
         hostname: the host's name in the inventory.
-        address: its address on the lab's default segment.
+        address: its address on its segment.
         directory: all its files on this machine.
+        segment: the layer 2 network that it is on, if that is not the lab's default.
     """
 
     lab: Lab
     hostname: str
     address: IPv4Address
     directory: Path
+    segment: Segment | None = None
 
     @property
     def namespace(self) -> Namespace:
@@ -213,7 +216,9 @@ class Machine:
 
     def _launch(self, image: Path, packages: Path, seats: cgroups.Seats) -> Launch:
         module = "romana.lab.host"
-        place = (self.lab.name, str(self.lab.default.network), self.hostname, str(self.address))
+        place = [self.lab.name, str(self.lab.default.network), self.hostname, str(self.address)]
+        if self.segment is not None:
+            place += [self.segment.name, str(self.segment.network)]
         modules = ((_MODULES, str(_MODULES)),) if _MODULES.is_dir() else ()
         return Launch(
             name=self.namespace.name,
