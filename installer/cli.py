@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
@@ -258,6 +258,30 @@ def ssh(
 
     wish = Wish(inventory=inventory, name=name, settings=settings)
     _or_exit(lambda: existing.ssh(wish, host, command))
+
+
+@main.command()
+@_cluster
+@_reaching
+@click.option(
+    "--platform", type=click.Choice(get_args(Platform)), help="Where the hosts come from."
+)
+@_json
+def doctor(platform: Platform | None, as_json: bool, **given: Any) -> None:
+    """Says what keeps hosts from being a cluster, all at once, each with its remedy.
+
+    Looks at the cluster of that name, or at the hosts of an inventory, of any platform; changes
+    nothing. Exits with 1 where something has to be mended.
+
+    \b
+    Examples:
+      romana-install doctor -i hosts.yml
+      romana-install doctor -n sandbox --json
+    """
+    from installer.commands.doctor import doctor as look
+
+    wish = _wish(**given)
+    _run(lambda reporting: look(platform, wish, reporting), as_json)
 
 
 @main.command()

@@ -100,6 +100,15 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that keeps a host (`where`) from being fit, and its remedy."""
+
+    where: str
+    what: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostRecap:
     """Counts for one host, as in Ansible's recap."""
 
@@ -131,6 +140,7 @@ Event = (
     | ResourceResult
     | RoleFinished
     | CheckResult
+    | Finding
     | HostRecap
     | Recap
 )

@@ -70,8 +70,11 @@ def platform_of(wish: Wish) -> Platform:
 
 def record(cluster: Cluster, file: Path, wish: Wish) -> None:
     """Keeps with the cluster how it was asked for: `known` reads it."""
+    # It may be executable, and may hold passwords.
     copy = cluster.state / "inventory.yml"
-    copy.write_text(file.read_text())
+    copy.touch(mode=0o700)
+    copy.write_bytes(file.read_bytes())
+    copy.chmod(file.stat().st_mode & 0o700)
     data = {
         "platform": cluster.platform,
         "inventory": str(file),

@@ -108,7 +108,7 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
     tally = Tally(_names(hosts))
     reporting.add(tally)
     prepared, trips = None, {}
-    with _copied_state(attached) as shadow:
+    with copied_state(attached) as shadow:
         there = [
             host for host in shadow.hosts if not making or host.ssh != _host(cluster, host).ssh
         ]
@@ -360,7 +360,8 @@ def _certified(cluster: Cluster, server: str) -> bool:
 
 
 @contextlib.contextmanager
-def _copied_state(cluster: Cluster) -> Iterator[Cluster]:
+def copied_state(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster with a copy of its state, for what only looks; it is thrown away."""
     with tempfile.TemporaryDirectory(prefix="romana-check-") as directory:
         copy = Path(directory, cluster.name)
         if cluster.state.exists():

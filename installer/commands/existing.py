@@ -98,7 +98,7 @@ def openssh(cluster: Cluster, name: str) -> list[str]:
 def _stanza(cluster: Cluster, host: Host | Bastion) -> str:
     """One host of an ssh_config(5). A key pinned by the inventory goes by the host's name; others
     are looked for where `keys.pinned` does."""
-    files = (cluster.state / "known_hosts", OWN[0])
+    files = (cluster.state / "known_hosts", OWN[0].expanduser())
     known = (cluster.state / "ssh/known_hosts",) if host.ssh.host_key else files
     quoted = " ".join(f'"{path}"' for path in known)
     lines = [

@@ -49,6 +49,13 @@ class Facts:
     forward_policy: str
     """Policy of the iptables FORWARD chain (either backend): ACCEPT, DROP, or empty where it is
     not set up."""
+    forward_drops: tuple[str, ...] = ()
+    """Chains of nftables, other than iptables' own, that drop what is forwarded unless a rule takes
+    it: "inet filter forward"."""
+    links: tuple[str, ...] = ()
+    """Names of all interfaces."""
+    routes: tuple[tuple[str, str], ...] = ()
+    """IPv4 routes that are not ours: destination and interface."""
     packages: tuple[tuple[str, str], ...] = ()
     """Installed versions of the packages we may install."""
 

@@ -34,6 +34,8 @@ ip -o -4 addr show | while read -r _ interface _ address _; do
   say address "$interface $address"
 done
 ip -o link show | sed -n 's/^[0-9]*: \([^:@]*\)[:@].* mtu \([0-9]*\) .*/mtu \1 \2/p'
+# Routes of protocol 82 are the agent's.
+ip -4 route show 2>/dev/null | grep -v ' proto 82' | sed -n 's/^\([0-9][^ ]*\) .*dev \([^ ]*\).*/route \1 \2/p'
 ss -ltnp 2>/dev/null |
   sed -n 's/^LISTEN  *[^ ]*  *[^ ]*  *[^ ]*:\([0-9]*\) .*(("\([^"]*\)".*/listening \1 \2/p'
 # Where the running kernel's module directory is not to be seen (a container), nothing can be said
@@ -49,5 +51,9 @@ for file in /etc/cni/net.d/*; do
   if [ -e "$file" ]; then say cni "$file"; fi
 done
 say forward_policy "$(iptables -S FORWARD 2>/dev/null | sed -n 's/^-P FORWARD //p')"
+nft list chains 2>/dev/null | awk '
+  $1 == "table" { table = $2 " " $3 }
+  $1 == "chain" { chain = $2 }
+  / hook forward .*policy drop/ && table != "ip filter" { print "forward_drop " table " " chain }'
 dpkg-query -W -f='${db:Status-Abbrev} ${Package} ${Version}\n' containerd etcd-server runc 2>/dev/null |
   sed -n 's/^ii  */package /p' || :

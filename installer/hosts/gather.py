@@ -82,6 +82,9 @@ def parse(text: str, address: IPv4Address, clock: float) -> Facts:
         modules=_all(rows, "module"),
         cni_configs=_all(rows, "cni"),
         forward_policy=one["forward_policy"],
+        forward_drops=_all(rows, "forward_drop"),
+        links=tuple(mtus),
+        routes=tuple(_pair(value) for value in _all(rows, "route")),
         packages=tuple(_pair(value) for value in _all(rows, "package")),
     )
 

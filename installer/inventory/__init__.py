@@ -7,6 +7,6 @@ soundness  what values must satisfy together
 loading    joins them
 """
 
-from installer.inventory.loading import Inventory, Request, load, section_of
+from installer.inventory.loading import Inventory, Request, lists_hosts, load, section_of
 
-__all__ = ["Inventory", "Request", "load", "section_of"]
+__all__ = ["Inventory", "Request", "lists_hosts", "load", "section_of"]

@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 from installer.cluster import SSH, Cluster, Group, Host, Network, Platform
 from installer.errors import InventoryError, Problem
-from installer.inventory import kinds, schema, sections, soundness
-from installer.inventory.document import Entry, override, parse, underlay
+from installer.inventory import kinds, schema, sections, soundness, source
+from installer.inventory.document import Entry, override, underlay
 from installer.inventory.kinds import Unfit, listed, whole
 from installer.inventory.schema import Reader
 
@@ -55,14 +55,8 @@ def load(file: Path, request: Request) -> Inventory:
     Raises:
         InventoryError: with all problems at once, each with its line.
     """
-    try:
-        text = file.read_text()
-    except OSError as error:
-        problem = Problem(where=str(file), what=f"cannot be read: {error.strerror}")
-        raise _unsound((problem,)) from error
-    except UnicodeDecodeError as error:
-        raise _unsound((Problem(where=str(file), what="is not UTF-8 text"),)) from error
-    document, problems = parse(text, _short(file))
+    read = source.read(file)
+    document, problems = read.document, read.problems
     if document is None:
         raise _unsound(problems)
     settings = list(request.settings)
@@ -75,7 +69,21 @@ def load(file: Path, request: Request) -> Inventory:
     found = (*problems, *wrong, *reading.reader.problems)
     if found or cluster is None:
         raise _unsound(found)
-    return Inventory(cluster=cluster, warnings=tuple(soundness.warnings(len(cluster.controllers))))
+    unwise = tuple(soundness.warnings(len(cluster.controllers)))
+    return Inventory(
+        cluster=_with_passwords(cluster, read.passwords or {}), warnings=(*read.warnings, *unwise)
+    )
+
+
+def _with_passwords(cluster: Cluster, passwords: Mapping[str, str]) -> Cluster:
+    """The cluster with the passwords that came with the inventory."""
+
+    def given(host: Host) -> Host:
+        if host.name not in passwords:
+            return host
+        return replace(host, ssh=replace(host.ssh, sudo_password=lambda: passwords[host.name]))
+
+    return replace(cluster, hosts=tuple(map(given, cluster.hosts)))
 
 
 def _fitting(document: Entry, defaults: tuple[str, ...]) -> tuple[str, ...]:
@@ -86,13 +94,15 @@ def _fitting(document: Entry, defaults: tuple[str, ...]) -> tuple[str, ...]:
 
 def section_of(file: Path) -> Platform | None:
     """The platform whose section an inventory has; None where it has none, or cannot be read."""
-    try:
-        document, _ = parse(file.read_text(), _short(file))
-    except (OSError, UnicodeDecodeError):
-        return None
+    document = source.read(file).document
     value = document.value if document is not None else None
     keys = value if isinstance(value, Mapping) else {}
     return next((name for name in get_args(Platform) if name in keys), None)
+
+
+def lists_hosts(file: Path) -> bool:
+    """Whether an inventory names its hosts, which a machine that is made has no need of."""
+    return source.read(file).names_hosts
 
 
 def _unsound(problems: Iterable[Problem]) -> InventoryError:
@@ -104,11 +114,6 @@ def _unsound(problems: Iterable[Problem]) -> InventoryError:
 def _place(problem: Problem) -> tuple[str, int]:
     file, _, line = problem.where.rpartition(":")
     return (file, int(line)) if line.isdigit() else (problem.where, 0)
-
-
-def _short(file: Path) -> str:
-    here = Path.cwd()
-    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
 
 
 def _names(platform: Platform, count: int) -> list[str]:
@@ -166,7 +171,8 @@ class _Reading:
             state=self._request.clusters / name,
             section=section,
             bastions=getattr(section, "bastions", ()),
-            zone_order=tuple(item.zone for item in getattr(section, "subnets", ())),
+            zone_order=tuple(item.zone for item in getattr(section, "subnets", ()))
+            or getattr(section, "planned", ()),
             **{"kubernetes": "auto", **about},
         )
 
@@ -175,7 +181,7 @@ class _Reading:
         unsound."""
         for name in sections.SECTIONS:
             if name in self._top and name != self._request.platform:
-                advice = f"romana-install {name} -i {_short(self._file)}"
+                advice = f"romana-install {name} -i {source.short(self._file)}"
                 self._problem(name, f"{name}: is for another platform", advice)
         kind = sections.SECTIONS.get(self._request.platform)
         if kind is None:

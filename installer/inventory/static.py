@@ -35,6 +35,12 @@ class Static:
     """Of each segment."""
     bastions: tuple[Bastion, ...] = ()
 
+    @property
+    def planned(self) -> tuple[str, ...]:
+        """Zones that have their share of the pod network from the start, with hosts or without:
+        the declared segments, so that the router's routes last."""
+        return tuple(name for name, _ in self.gateways)
+
 
 def keys(directory: Path) -> Mapping[str, Kind]:
     """The keys of the section.

@@ -14,6 +14,7 @@ from rich.text import Text
 from installer.events import (
     CheckResult,
     Event,
+    Finding,
     HostRecap,
     Notice,
     Outcome,
@@ -91,6 +92,7 @@ class Console:
             ResourceResult: self._resource,
             RoleFinished: self._finished,
             CheckResult: self._check,
+            Finding: self._finding,
             Recap: self._recap,
         }.get(type(event))
         if show is not None:
@@ -114,6 +116,11 @@ class Console:
             # Sentences break between words; only a terminal has a width to break at.
             whole = not self._rich.is_terminal
             self._rich.print(Text(event.text, style), soft_wrap=whole, highlight=False)
+
+    def _finding(self, event: Finding) -> None:
+        self.line((f"{event.where}: ", "bold red"), event.what)
+        if event.advice:
+            self.line((f"  {event.advice}", "dim"))
 
     def _progress(self, event: Progress) -> None:
         key = event.host or event.what

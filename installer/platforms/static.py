@@ -35,14 +35,11 @@ def router_routes(cluster: Cluster) -> tuple[RouterRoute, ...]:
         return ()
     found = []
     for zone in cluster.zones:
-        hosts = tuple(host for host in cluster.hosts if host.zone == zone)
-        found.append(
-            RouterRoute(
-                share=cluster.share(zone),
-                segment=hosts[0].segment,
-                hosts=tuple(host.address for host in hosts),
-            )
-        )
+        hosts = [host for host in cluster.hosts if host.zone == zone]
+        if hosts:
+            addresses = tuple(host.address for host in hosts)
+            share = cluster.share(zone)
+            found.append(RouterRoute(share=share, segment=hosts[0].segment, hosts=addresses))
     return tuple(found)
 
 

@@ -4,14 +4,13 @@ changed yet."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from ipaddress import IPv4Interface
 from statistics import median
 
 from installer import distributions, releases
 from installer.cluster import Cluster, Host
 from installer.errors import Problem
 from installer.hosts.facts import Facts, kernel_release
-from installer.roles.network import CONFLIST
+from installer.roles import preflight_network
 from installer.roles.role import Target
 
 CLOCK_SKEW_S = 30.0
@@ -56,7 +55,7 @@ def examine(cluster: Cluster, facts: Mapping[str, Facts], version: str) -> tuple
         for check in _CHECKS
         for what, advice in check(host, facts[host.name], cluster, version)
     ]
-    for compare in (_clocks, _twins, _mtus, _mixed_architectures):
+    for compare in (_clocks, _twins, preflight_network.twins, _mtus, _mixed_architectures):
         found.extend(compare(cluster, facts))
     return tuple(found)
 
@@ -214,42 +213,6 @@ def _room(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[
         )
 
 
-def _network(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
-    if not facts.interface:
-        yield (
-            f"no interface holds its address {host.address}",
-            "name in `address` the one that the other hosts reach, and in `ssh` how to log in",
-        )
-    for text in facts.addresses:
-        address = IPv4Interface(text).ip
-        for name, range_ in (
-            ("pods", cluster.network.pods),
-            ("services", cluster.network.services),
-        ):
-            if address in range_:
-                yield (
-                    f"its address {address} lies in the range of {name}, {range_}",
-                    f"choose another range for {name} in the inventory",
-                )
-
-
-def _leftovers(
-    host: Host, facts: Facts, cluster: Cluster, version: str
-) -> Iterator[tuple[str, str]]:
-    for path in facts.cni_configs:
-        name = path.rpartition("/")[2]
-        if not name.startswith(CONFLIST):
-            yield (
-                f"{path} is another network's configuration, and the runtime would take it",
-                f"remove that network, then: rm {path}",
-            )
-    if facts.forward_policy == "DROP":
-        yield (
-            "the firewall drops everything forwarded (iptables FORWARD DROP), pods' packets too",
-            "iptables -P FORWARD ACCEPT, and keep what set it (Docker, ufw) from doing so again",
-        )
-
-
 _CHECKS: tuple[Check, ...] = (
     _root,
     _system,
@@ -259,8 +222,9 @@ _CHECKS: tuple[Check, ...] = (
     _swap,
     _ports,
     _room,
-    _network,
-    _leftovers,
+    preflight_network.ranges,
+    preflight_network.reach,
+    preflight_network.strangers,
 )
 
 

@@ -79,11 +79,24 @@ def test_the_router_needs_one_route_for_each_rack_and_is_told(tmp_path: Path) ->
     ]
 
 
+def test_a_segment_that_is_planned_changes_no_route_when_its_hosts_come(tmp_path: Path) -> None:
+    planned = RACKS.replace("  bastions:", "    rack-3: {gateway: 203.0.113.1}\n  bastions:")
+    before = router_routes(cluster(tmp_path, planned))
+    host = "  delta: {address: 203.0.113.10, segment: rack-3}\ngroups:"
+    text = planned.replace("groups:", host).replace("gamma]", "gamma, delta]")
+    after = router_routes(cluster(tmp_path, text))
+    assert [str(route.share) for route in before] == ["10.112.0.0/14", "10.116.0.0/14"]
+    assert after[:2] == before
+    assert str(after[2].share) == "10.120.0.0/14"
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_shares_are_those_of_the_agents_layout(tmp_path: Path, count: int) -> None:
     found = cluster(tmp_path)
     zones = tuple(f"zone-{number}" for number in range(count))
-    made = replace(found, hosts=tuple(replace(found.hosts[0], zone=zone) for zone in zones))
+    made = replace(
+        found, zone_order=(), hosts=tuple(replace(found.hosts[0], zone=zone) for zone in zones)
+    )
     layout = Layout(cidrs=(found.network.pods,), zones=zones)
     assert [(made.share(zone),) for zone in zones] == [layout.shares(zone) for zone in zones]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 
@@ -26,7 +27,7 @@ CASES = [
     ("nameless port", {"listening": ((10250, ""),)}, "in use by another program", "stop"),
     ("memory", {"memory_mb": 300}, "300 MiB of memory, 512", "more memory"),
     ("disk", {"disk_free_mb": 100}, "100 MiB are free at /var/lib", "larger disk"),
-    ("address", {"interface": ""}, "no interface holds its address 198.18.0.12", "`ssh`"),
+    ("address", {"interface": ""}, "no interface holds its address 198.18.0.12", "`ssh_address`"),
     ("overlap", {"addresses": ("10.113.0.1/24",)}, "lies in the range of pods", "another range"),
     ("services", {"addresses": ("10.96.3.1/24",)}, "lies in the range of services", "another"),
     (
@@ -35,6 +36,27 @@ CASES = [
         "05-flannel.conflist is another network's",
         "rm /etc/cni/net.d/05-flannel.conflist",
     ),
+    (
+        "network",
+        {"addresses": ("198.18.0.12/24", "10.1.2.3/8")},
+        "its network 10.0.0.0/8 overlaps pods",
+        "another range",
+    ),
+    (
+        "route",
+        {"routes": (("198.18.0.0/24", "eth0"), ("10.96.0.0/13", "tun0"))},
+        "a route to 10.96.0.0/13 by tun0, which overlaps services",
+        "remove the route",
+    ),
+    (
+        "segment",
+        {"addresses": ("198.18.0.12/32",)},
+        "does not reach c1 (198.18.0.11) of its segment default directly",
+        "different segments",
+    ),
+    ("borrowed", {"addresses": ("198.18.0.12/24", "198.18.0.11/32")}, "the address of c1", "del"),
+    ("links", {"links": ("lo", "eth0", "flannel.1")}, "left of another network, Flannel", "reboot"),
+    ("nft", {"forward_drops": ("inet filter forward",)}, "chain inet filter forward", "nft list"),
     ("forward", {"forward_policy": "DROP"}, "FORWARD DROP", "iptables -P FORWARD ACCEPT"),
     ("clock", {"clock_offset_s": -31.0}, "31 s behind", "timesyncd"),
     ("clock ahead", {"clock_offset_s": 95.0}, "95 s ahead of", "timesyncd"),
@@ -59,6 +81,8 @@ def test_one_problem(
 
 GOOD = [
     {},
+    {"routes": (("10.112.0.0/12", "eth0"), ("10.112.0.5", "rom0123456789ab"))},
+    {"links": ("lo", "eth0", "docker0", "rom0123456789ab")},
     {"listening": ((10250, "kubelet"), (10256, "kube-proxy"), (9607, "python3.11"), (22, "sshd"))},
     {"listening": ((6443, "haproxy"),)},
     {"cni_configs": ("/etc/cni/net.d/10-romana.conflist",)},
@@ -184,3 +208,21 @@ def test_apt_of_2014_speaks_no_https(cluster: Cluster, facts: dict[str, Facts]) 
 def test_a_kernel_without_overlay_is_told(cluster: Cluster, facts: dict[str, Facts]) -> None:
     seen = {"n1": replace(facts["n1"], modules=("nf_conntrack",))}
     assert "files are copied" in notes(cluster, seen)[0]
+
+
+def test_segments_are_what_hosts_reach_directly(cluster: Cluster, facts: dict[str, Facts]) -> None:
+    """n1 is in another segment than its neighbours; its gateway is on no network of its own."""
+    c1, n1, n2 = cluster.hosts
+    gateway = IPv4Address("198.51.100.1")
+    other = replace(cluster, hosts=(c1, replace(n1, segment="rack-2", gateway=gateway), n2))
+    said = {f"{each.where}: {each.what}" for each in examine(other, facts, "v1.20.2")}
+    assert said == {
+        "c1: it reaches n1 (198.18.0.12) of segment rack-2 directly, and is itself in default",
+        "n1: it reaches c1 (198.18.0.11) of segment default directly, and is itself in rack-2",
+        "n1: it reaches n2 (198.18.0.13) of segment default directly, and is itself in rack-2",
+        "n1: the gateway 198.51.100.1 of its segment is on none of its networks",
+        "n2: it reaches n1 (198.18.0.12) of segment rack-2 directly, and is itself in default",
+    }
+    there = replace(n1, segment="rack-2", gateway=gateway, address=IPv4Address("198.51.100.12"))
+    seen = {**facts, "n1": replace(facts["n1"], addresses=("198.51.100.12/24",))}
+    assert examine(replace(cluster, hosts=(c1, there, n2)), seen, "v1.20.2") == ()
