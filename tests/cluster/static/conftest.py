@@ -20,12 +20,12 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
-from installer.platforms.sandbox.keys import ensure_key
 
 from installer import artifacts, distributions
 from installer.artifacts.catalogue import cache_directory
 from installer.commands.clusters import DEFAULT
 from installer.inventory import Request, load
+from installer.platforms.keys import ensure_key
 from installer.platforms.sandbox import leftovers, preconditions
 from installer.platforms.sandbox.content import APT_SOURCE
 from installer.platforms.sandbox.distribution import read_distribution
