@@ -115,6 +115,10 @@ class OldRoot:
             os.mknod(root / "dev" / name, stat.S_IFCHR | 0o666, os.makedev(*number))
             (root / "dev" / name).chmod(0o666)
         self._copy("sh", _which("dash"))
+        for name in C_LIBRARY:
+            for library in libraries(_which("dash")):
+                if (found := Path(library).with_name(name)).exists():
+                    self.library(str(found))
         for name, options in OPTIONS.items():
             self._guard(name, options)
         for name, text in _files(kernel).items():
@@ -163,11 +167,25 @@ class OldRoot:
             shutil.copy(library, target)
 
 
-class ChrootSession:
-    """A session on such a root: what `Connection` does over SSH, under chroot."""
+C_LIBRARY = ("libdl.so.2", "libm.so.6", "libpthread.so.0", "librt.so.1", "libutil.so.1")
+"""Parts of the C library that no program here may be linked with, and that every system has."""
+ISOLATED = ("unshare", "--mount", "--net", "sh", "-c")
+ISOLATED += ('mount -t proc proc "$1/proc" && exec chroot "$@"', "sh")
+"""Instead of chroot: with a /proc, and a network, that are the root's own while a script runs."""
 
-    def __init__(self, host: str, root: OldRoot) -> None:
+
+class ChrootSession:
+    """A session on such a root: what `Connection` does over SSH, under chroot.
+
+    Args:
+        host: its name.
+        root: where scripts run.
+        enter: the words that enter a root.
+    """
+
+    def __init__(self, host: str, root: OldRoot, enter: Sequence[str] = ("chroot",)) -> None:
         self._host, self._root, self._trips = host, root.root, 1
+        self._enter = enter
 
     @property
     def host(self) -> str:
@@ -192,7 +210,7 @@ class ChrootSession:
             _, pieces = pack([*files, Payload(name="script", content=script.encode())])
             text = b"".join(pieces)
         done = subprocess.run(
-            ["chroot", self._root, "/bin/sh", "-c", PREPARE + (UNPACK if files else "sh -s\n")],
+            [*self._enter, self._root, "/bin/sh", "-c", PREPARE + (UNPACK if files else "sh -s\n")],
             input=text,
             capture_output=True,
             timeout=timeout_s,
