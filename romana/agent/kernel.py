@@ -112,7 +112,7 @@ class Kernel:
         self._node = self._config.node_addresses or _addresses(snapshot, self._config.name)
         self._configure(snapshot)
         await self.enforcement.apply(admission)
-        self.connections.changed(admission, self._around.addresses)
+        self.connections.changed(admission, snapshot, self._around.addresses)
         if audit:
             await self._repair()
         return await self._route(snapshot, endpoints, audit=audit)

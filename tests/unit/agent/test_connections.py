@@ -6,8 +6,30 @@ from ipaddress import ip_address
 
 import pytest
 
-from romana.agent.connections import gone, narrowed
-from romana.policy.admission import Admission, Direction, Endpoint, EndpointPrograms, Grant, Program
+from romana.agent.connections import gone, narrowed, turned
+from romana.dataplane.conntrack import Connection
+from romana.objects import (
+    NetworkPolicy,
+    Operator,
+    Pod,
+    PolicyRule,
+    PortMatch,
+    Protocol,
+    Requirement,
+    Selector,
+    Snapshot,
+)
+from romana.policy.admission import (
+    Admission,
+    Direction,
+    Endpoint,
+    EndpointPrograms,
+    Flow,
+    Grant,
+    Program,
+)
+from romana.policy.compile import compile_admission
+from romana.policy.judge import Judge
 
 A, B = ip_address("10.0.0.1"), ip_address("10.0.0.2")
 FEW = frozenset({Grant(4, 1, 1, 6, 80, 80)})
@@ -58,3 +80,40 @@ def test_new_endpoints_have_no_connections_and_gone_ones_lose_theirs():
     assert narrowed(one, two) == frozenset()
     assert gone(one, two) == frozenset()
     assert gone(two, one) == {B}
+
+
+def connection(source, source_port, destination, port, protocol=17):
+    flow = Flow(source=source, destination=destination, protocol=protocol, port=port)
+    return Connection(
+        flow=flow, source_port=source_port, target=destination, target_port=port, key=b""
+    )
+
+
+def test_an_answer_that_began_a_connection_is_told_from_a_question():
+    """This host's pod A may send nothing but to port 9, and is open; the peer B may send nothing at
+    all. What A asked of B's port 82 while nobody judged must not go on as B's answers to it."""
+
+    def app(name):
+        return Selector((Requirement("app", Operator.IN, (name,)),))
+
+    only = PolicyRule(None, (PortMatch(Protocol.UDP, 9, None),))
+    snapshot = Snapshot(
+        pods={
+            ("n", name): Pod("n", name, labels={"app": name}, addresses=(address,), node=node)
+            for name, address, node in (("a", A, "one"), ("b", B, "two"))
+        },
+        policies={
+            ("n", name): NetworkPolicy(namespace="n", name=name, pods=which, egress=rules)
+            for name, which, rules in (("a", app("a"), (only,)), ("b", app("b"), ()))
+        },
+    )
+    local = Endpoint(interface="rom1", addresses=(A,), pod=("n", "a"))
+    judge = Judge(compile_admission(snapshot, [local]))
+    answer = connection(B, 82, A, 9)
+    assert judge.verdict(answer.flow).admitted
+    others = [
+        connection(B, 9, A, 82),  # its answers are admitted as questions: it may be either
+        connection(A, 5000, B, 9),
+        connection(B, 82, A, 9, protocol=6),  # which conntrack tells apart
+    ]
+    assert list(turned([answer, *others], judge, snapshot)) == [answer]
