@@ -84,6 +84,7 @@ class Attachments:
             netns = _text(parameters, "netns")
             lease = await self._lease(attachment, pod, netns, _asked(parameters))
             try:
+                await self._begun()
                 link = await self._kernel.attach(lease, attachment.ifname)
                 await self._reconciler.enforced()
             except BaseException as error:
@@ -185,6 +186,16 @@ class Attachments:
             raise RequestError(
                 TRY_LATER, f"policies cannot be enforced: {self._reconciler.trouble}"
             )
+
+    async def _begun(self) -> None:
+        """Wait until rules are in force: an interface that is there before the first of them, after
+        a boot, would be judged by none.
+
+        Raises:
+            NotEnforced: they are not, and why.
+        """
+        if not self._reconciler.enforced_once:
+            await self._reconciler.enforced()
 
     async def _remove(self, lease: Lease) -> None:
         async with self._turn(lease.attachment):

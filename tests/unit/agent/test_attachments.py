@@ -134,6 +134,19 @@ async def test_answered_only_when_interface_and_policy_are_in_the_kernel():
         assert world.leases.find(ATTACHMENT).pod == ("n", "p")
 
 
+async def test_no_interface_before_rules_are_in_force():
+    """As after a boot: the kernel has none yet, and would judge nothing."""
+    world = World()
+    world.sync(Pod("n", "p"))
+    adding = asyncio.create_task(world.attachments.add(PARAMETERS))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert world.kernel.calls == []
+    async with world:
+        await adding
+        assert [what for what, _ in world.kernel.calls[:2]] == ["enforce", "attach"]
+
+
 async def test_not_before_everything_was_read():
     async with World() as world:
         with pytest.raises(RequestError, match="has not read every Namespace") as caught:
