@@ -42,7 +42,8 @@ def status(path: str, as_json: bool) -> None:
         "version": answer["version"],
         "source": answer["source"],
         "policies in force": "yes" if answer["enforced"] else answer["failure"] or "not yet",
-        "backend": answer["backend"] or "not chosen yet",
+        "backend": ": ".join(filter(None, (answer["backend"], answer.get("backend_why"))))
+        or "not chosen yet",
         "running for": f"{answer['uptime_s']} s",
         "objects": ", ".join(f"{count} {kind}" for kind, count in answer["objects"].items()),
         "endpoints": f"{answer['endpoints']}, judged by {answer['programs']} programs",

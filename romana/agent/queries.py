@@ -80,6 +80,7 @@ class Queries:
                 for version in self._blocks.versions
             },
             "backend": self._kernel.enforcement.title,
+            "backend_why": self._kernel.enforcement.why,
             "repairs": self._kernel.repairs.as_json(),
             "verified": self._verification.last.as_json() if self._verification.last else None,
             "policies_refused": [str(error) for error in self._store.refused_policies],

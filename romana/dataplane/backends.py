@@ -1,4 +1,9 @@
-"""The two backends as one: which of them is used, and that nothing is left of the other."""
+"""The two backends as one: which of them is used, and that nothing is left of the other.
+
+`auto` stays with the backend that holds our rules already; where none does, it is nftables if that
+works, else iptables. What fails at one moment (see `trial`) never makes it iptables, unless that
+goes on for long on a host where nothing is in force yet.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +22,15 @@ from romana.dataplane.listing import Difference
 from romana.dataplane.netlink import RulesetChanged
 from romana.dataplane.nftables import Settings
 from romana.dataplane.readback import table_text
-from romana.dataplane.ruleset import TABLE, creation
-from romana.policy.admission import Admission, Direction, Grant, Program
+from romana.dataplane.ruleset import TABLE
+from romana.dataplane.trial import absent, may_pass, try_nftables
+from romana.policy.admission import Admission
 
 BackendName = Literal["auto", "nftables", "iptables", "iptables-legacy", "iptables-nft"]
-"""What the configuration can ask for. `auto` is nftables where it works, else iptables; `iptables`
-is the kind of iptables that the host uses."""
+"""What the configuration can ask for; `iptables` is the kind of iptables that the host uses."""
+UNDECIDED_LIMIT = 5
+"""So often in a row `auto` may find that it cannot be told whether nftables works; then it takes
+iptables. In between, the reconciler waits longer and longer."""
 
 Reading = str | xtables.Listing
 """What was read back of our rules: nft's JSON, or what iptables and ipset print."""
@@ -78,10 +86,12 @@ class Chosen:
 
     Args:
         title: for people.
+        why: it was chosen, for people.
         variant: the iptables, if it is that.
     """
 
     title: str
+    why: str = ""
     renderer: Renders[Any]
     backend: Enforces[Any]
     variant: xtables.Variant | None = None
@@ -102,6 +112,12 @@ class Enforcement:
         self._chosen: Chosen | None = None
         self._wanted: Any = None
         self._swept = False
+        self._undecided = 0
+
+    @property
+    def why(self) -> str:
+        """Why this backend was chosen, for people; empty before the first Admission."""
+        return self._chosen.why if self._chosen else ""
 
     @property
     def title(self) -> str:
@@ -125,17 +141,27 @@ class Enforcement:
         """
         chosen, choice = self._chosen, self.choice
         if chosen is None or self._made_for != choice:
-            chosen = await choose(choice)
+            chosen = await self._choose(choice)
         chosen.renderer.settings = self.settings
         wanted = chosen.renderer.render(admission)
         written = await chosen.backend.apply(wanted)
         if chosen is not self._chosen:
-            log.info("another backend enforces policies now", extra={"backend": chosen.title})
+            about = {"backend": chosen.title, "why": chosen.why}
+            log.info("another backend enforces policies now", extra=about)
             self._swept = False
         self._chosen, self._made_for, self._wanted = chosen, choice, wanted
         if not self._swept:
             self._swept = await _sweep(chosen)
         return written
+
+    async def _choose(self, choice: BackendName) -> Chosen:
+        try:
+            chosen = await choose(choice, patient=self._undecided < UNDECIDED_LIMIT)
+        except UndecidedError:
+            self._undecided += 1
+            raise
+        self._undecided = 0
+        return chosen
 
     @property
     def drifted(self) -> Reading | None:
@@ -207,25 +233,67 @@ async def _sweep(chosen: Chosen) -> bool:
     return True
 
 
-async def choose(choice: BackendName) -> Chosen:
+class UndecidedError(RulesetError):
+    """Whether nftables works cannot be told at this moment."""
+
+
+async def choose(choice: BackendName, *, patient: bool = True) -> Chosen:
     """The backend that the configuration asks for.
 
+    Args:
+        choice: of the configuration.
+        patient: whether `auto` rather waits than takes iptables without need.
+
     Raises:
+        UndecidedError: it depends on nftables, and whether that works cannot be told now.
         RulesetError: it is not to be had here.
     """
-    if choice in ("auto", "nftables"):
-        reason = await nftables_fault()
-        if not reason:
-            return _nftables()
-        if choice == "nftables":
-            raise RulesetError(f"nftables does not work here: {reason}")
-        log.info("nftables does not work here; taking iptables", extra={"reason": reason})
-    if choice in ("auto", "iptables"):
-        return _iptables(await xtables.choose())
+    if choice == "auto":
+        return await _automatic(patient=patient)
+    asked = "the configuration asks for it"
+    if choice == "nftables":
+        trial = await try_nftables()
+        if trial.works:
+            return _nftables(asked)
+        raise RulesetError(f"nftables does not work here: {trial.reason}")
+    if choice == "iptables":
+        return _iptables(await xtables.choose(), f"{asked}; of the kind that the host uses")
     for each in await xtables.variants():
         if choice == f"iptables-{each.kind}":
-            return _iptables(each)
+            return _iptables(each, asked)
     raise RulesetError(f"{choice} is not installed: install it, or set `backend: iptables`")
+
+
+async def _automatic(*, patient: bool) -> Chosen:
+    holding = await _holding()
+    if holding is not None and holding.variant is not None:
+        return holding
+    trial = await try_nftables()
+    if holding is not None and (trial.works or not trial.certain):
+        return holding
+    if trial.works:
+        return _nftables("it works here")
+    if not trial.certain and patient:
+        raise UndecidedError(
+            f"whether nftables works cannot be told, trying again: {trial.reason}"
+            " (`backend: iptables` would do without)"
+        )
+    why = f"nftables does not work here: {trial.reason}"
+    log.warning("taking iptables", extra={"reason": why})
+    return _iptables(await xtables.choose(), why)
+
+
+async def _holding() -> Chosen | None:
+    """The backend that has rules of ours in the kernel already; of two, nftables."""
+    why = "it holds the policies already"
+    if await _has_table():
+        return _nftables(why)
+    if shutil.which("iptables") is None or shutil.which("ipset") is None:
+        return None
+    for each in await xtables.variants():
+        if await xtables.left_over(each):
+            return _iptables(each, why)
+    return None
 
 
 async def others(chosen: Chosen) -> AsyncIterator[Chosen]:
@@ -239,48 +307,31 @@ async def others(chosen: Chosen) -> AsyncIterator[Chosen]:
             yield _iptables(each)
 
 
-async def nftables_fault() -> str:
-    """Why this host cannot do what our table needs; empty where it can. It is tried, in a network
-    namespace made for it: sets of every kind, with every rule."""
-    sample = nftables.render(_sample(), Settings()).structure()
-    try:
-        await run("unshare", "--net", "nft", "-f", "-", text=creation(sample))
-    except CommandError as error:
-        return str(error)
-    return ""
-
-
 async def _has_table() -> bool:
+    """Whether nftables has a table of ours.
+
+    Raises:
+        RulesetError: that cannot be told.
+    """
     try:
-        await run("nft", "list", "table", *TABLE.split())
-    except CommandError:
-        return False  # no such table, or no nftables
-    return True
+        tables = await run("nft", "list", "tables")
+    except CommandError as error:
+        if absent(error) or not may_pass(error):
+            return False  # no nftables, in the program or in the kernel
+        raise RulesetError(f"the tables of nftables cannot be listed: {error}") from error
+    return f"table {TABLE}" in tables.splitlines()
 
 
-def _sample() -> Admission:
-    """Programs with a set of every kind."""
-    shapes = ((0, 0, 65535), (6, 0, 65535), (17, 53, 53), (132, 80, 90))
-    grants = frozenset(
-        Grant(family, low, high, *traffic)
-        for family in (4, 6)
-        for at, traffic in enumerate(shapes)
-        for low, high in ((at * 256 + 1, at * 256 + 1), (at * 256 + 2, at * 256 + 9))
+def _nftables(why: str = "") -> Chosen:
+    return Chosen(
+        title="nftables", why=why, renderer=nftables.Renderer(Settings()), backend=Backend()
     )
-    programs = (
-        Program(name=f"sample-{each.value}", direction=each, policies=(), grants=grants)
-        for each in Direction
-    )
-    return Admission(programs={each.name: each for each in programs})
 
 
-def _nftables() -> Chosen:
-    return Chosen(title="nftables", renderer=nftables.Renderer(Settings()), backend=Backend())
-
-
-def _iptables(variant: xtables.Variant) -> Chosen:
+def _iptables(variant: xtables.Variant, why: str = "") -> Chosen:
     return Chosen(
         title=str(variant),
+        why=why,
         renderer=xtables.Renderer(Settings()),
         backend=xtables.Backend(variant),
         variant=variant,

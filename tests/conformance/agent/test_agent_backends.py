@@ -45,7 +45,7 @@ def kind(request, cluster, hosts):
         cluster.within(5, lambda host=host: request.param in host.ask("status")["backend"])
     yield request.param
     for host in hosts:
-        reload(host, backend="auto")
+        reload(host, backend="nftables")
         cluster.within(5, lambda host=host: host.ask("status")["backend"] == "nftables")
         cluster.within(5, lambda host=host: not left(host, request.param))
 

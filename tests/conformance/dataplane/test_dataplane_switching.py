@@ -2,19 +2,31 @@
 
 import asyncio
 import os
+import re
 import socket
 import threading
 from contextlib import contextmanager
 
 import pytest
 
-from romana.dataplane import RulesetError
-from romana.dataplane.backends import Enforcement, choose
+from romana.dataplane import RulesetError, trial
+from romana.dataplane.backends import UNDECIDED_LIMIT, Enforcement, UndecidedError, choose
 from romana.lab.probes import Outcome, tcp
 from romana.policy.admission import Admission, Direction
 
 INGRESS = Direction.INGRESS
 A, B = "10.112.0.5", "10.112.0.6"
+FAKE = """#!/bin/sh
+left=$(cat {0}/left)
+case "$left $*" in
+[1-9]*" -f -")
+    echo $((left - 1)) >{0}/left
+    echo {1} >&2
+    exit 1
+esac
+PATH=${{PATH#{0}:}}
+exec nft "$@"
+"""
 ALL = ("nftables", "iptables-legacy", "iptables-nft")
 
 
@@ -106,20 +118,75 @@ def test_a_switch_lets_nothing_through_and_stops_nothing(host, responder, enforc
 def test_nftables_is_taken_where_it_works(host, enforcement):
     host.pod("a", A)
     host.do(enforcement.apply(admission(host)))
-    assert enforcement.title == "nftables"
+    assert (enforcement.title, enforcement.why) == ("nftables", "it works here")
     assert present(host) == {"nftables"}
 
 
-def test_iptables_is_taken_where_nftables_does_not_work(host, enforcement, tmp_path, monkeypatch):
-    fake = tmp_path / "nft"
-    fake.write_text("#!/bin/sh\necho Operation not supported >&2; exit 1\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+@pytest.fixture
+def failing(tmp_path, monkeypatch):
+    """Puts an nft first in PATH whose trials fail so often, saying something."""
+    monkeypatch.setattr(trial, "PAUSE_S", 0)
+
+    def fail(said, times=1000):
+        (tmp_path / "left").write_text(str(times))
+        fake = tmp_path / "nft"
+        fake.write_text(FAKE.format(tmp_path, said))
+        fake.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH'].removeprefix(f'{tmp_path}:')}")
+
+    return fail
+
+
+def test_iptables_is_taken_where_nftables_does_not_work(host, enforcement, failing):
+    failing("Operation not supported")
     host.pod("a", A)
     host.do(enforcement.apply(admission(host)))
     assert enforcement.title.startswith("iptables ")
+    assert re.match("nftables does not work here: .*Operation not supported", enforcement.why)
     with pytest.raises(RulesetError, match="nftables does not work here: .*not supported"):
         host.do(choose("nftables"))
+
+
+@pytest.mark.parametrize("said", ["Operation not supported", "Cannot allocate memory"])
+def test_a_trial_that_fails_once_or_twice_means_nothing(host, failing, said):
+    failing(said, times=2)
+    assert host.do(choose("auto")).title == "nftables"
+
+
+def test_what_fails_for_want_of_memory_is_tried_again_long_before_iptables_is_taken(
+    host, enforcement, failing
+):
+    failing("Cannot allocate memory")
+    host.pod("a", A)
+    for _ in range(UNDECIDED_LIMIT):
+        with pytest.raises(UndecidedError, match="trying again: .*Cannot allocate memory"):
+            host.do(enforcement.apply(admission(host)))
+        assert present(host) == set()
+    host.do(enforcement.apply(admission(host)))
+    assert enforcement.title.startswith("iptables ")
+
+
+def test_a_table_that_is_there_is_kept_though_nftables_cannot_be_tried(host, failing):
+    host.pod("a", A)
+    first, second = Enforcement("nftables"), Enforcement("auto")
+    first.settings = second.settings = host.renderer.settings
+    host.do(first.apply(admission(host)))
+    failing("Cannot allocate memory", times=3)
+    host.do(second.apply(admission(host)))
+    assert (second.title, second.why) == ("nftables", "it holds the policies already")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_new_agent_stays_with_what_holds_the_policies(host, enforcement, name):
+    host.pod("a", A)
+    enforcement.choice = name
+    host.do(enforcement.apply(admission(host)))
+    assert enforcement.why == "the configuration asks for it"
+    again = Enforcement("auto")
+    again.settings = host.renderer.settings
+    host.do(again.apply(admission(host)))
+    assert present(host) == {name}
+    assert again.why == "it holds the policies already"
 
 
 @pytest.mark.parametrize("kind", ["legacy", "nft"])
