@@ -105,6 +105,7 @@ class Cluster:
         self._environment = environment
         self._threads = ThreadPoolExecutor(max_workers=8)
         self._count = 0
+        self._own: dict[str, dict[str, Any]] = {name: {} for name in nodes}
         self._pods: dict[str, tuple[Namespace, PodState]] = {}
         self.hosts: dict[str, Host] = {}
 
@@ -152,7 +153,8 @@ class Cluster:
         return dict(zip(self.hosts, self._threads.map(wait, self.hosts.values()), strict=True))
 
     def attach(self, pods: Iterable[PodState]) -> dict[str, Namespace]:
-        """Make pods' namespaces and attach them, with the addresses they ask for.
+        """Make pods' namespaces, where they are not prepared, and attach them, with the addresses
+        they ask for.
 
         Returns:
             The namespaces by the pods' titles.
@@ -162,12 +164,26 @@ class Cluster:
             LabError: a namespace cannot be made.
         """
         wanted = tuple(pods)
-        for pod in wanted:
-            self._count += 1
-            name = f"pod-{self._placement.host(pod.address)}-{self._count}"
-            self._pods[pod.title] = (self._lab.namespace(name), pod)
+        self.prepare(pod for pod in wanted if pod.title not in self._pods)
         tuple(self._threads.map(self._attach, wanted))
         return {pod.title: self._pods[pod.title][0] for pod in wanted}
+
+    def prepare(self, pods: Iterable[PodState]) -> dict[str, Namespace]:
+        """Make namespaces for pods that are attached later.
+
+        Returns:
+            The namespaces by the pods' titles.
+
+        Raises:
+            LabError: a namespace cannot be made.
+        """
+        made = {}
+        for pod in pods:
+            self._count += 1
+            name = f"pod-{self._placement.host(pod.address)}-{self._count}"
+            made[pod.title] = self._lab.namespace(name)
+            self._pods[pod.title] = (made[pod.title], pod)
+        return made
 
     def detach(self, titles: Iterable[str]) -> None:
         """Detach pods, and remove their namespaces.
@@ -180,6 +196,12 @@ class Cluster:
             self._plugin("DEL", pod, namespace)
             namespace.delete()
             del self._pods[title]
+
+    def vanish(self, titles: Iterable[str]) -> None:
+        """End pods without a word to the agent, as where their host goes down."""
+        for title in titles:
+            namespace, _ = self._pods.pop(title)
+            namespace.delete()
 
     def end(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """End a host's agent by a signal, and wait for its end."""
@@ -201,6 +223,13 @@ class Cluster:
         self.hosts[name] = self._start(name, self.hosts[name].namespace, release)
         if wait:
             self._await(self.hosts[name])
+
+    def configure(self, name: str, **settings: Any) -> None:
+        """Have a host's agent read its configuration again, with other settings than before; it
+        looks at what the kernel holds, too."""
+        self._own[name] |= settings
+        self._write(name)
+        self.hosts[name].process.send_signal(signal.SIGHUP)
 
     def ask(self, name: str, method: str, **parameters: Any) -> Any:
         """Ask a host's agent.
@@ -243,6 +272,16 @@ class Cluster:
             raise ConformanceError(f"{host.name}: {error}") from error
 
     def _start(self, name: str, namespace: Namespace, release: Path | None = None) -> Host:
+        directory = self._write(name)
+        program = ("-c", RELEASE.format(str(release))) if release else ("-m", DAEMON)
+        words = (*program, "--config", str(directory / "agent.yml"))
+        variables = {**os.environ, **self._environment}
+        with (directory / "agent.log").open("ab") as log:
+            process = namespace.popen(sys.executable, *words, stdout=log, stderr=log, env=variables)
+        return Host(name=name, namespace=namespace, directory=directory, process=process)
+
+    def _write(self, name: str) -> Path:
+        """Write an agent's configuration; the directory of all that is its own."""
         directory = self._work / name
         directory.mkdir(exist_ok=True)
         config = {
@@ -253,14 +292,10 @@ class Cluster:
             "socket": str(directory / "agent.sock"),
             "state": str(directory / "state"),
             "metrics": "off",
+            **self._own[name],
         }
         (directory / "agent.yml").write_text(yaml.safe_dump(config))
-        program = ("-c", RELEASE.format(str(release))) if release else ("-m", DAEMON)
-        words = (*program, "--config", str(directory / "agent.yml"))
-        variables = {**os.environ, **self._environment}
-        with (directory / "agent.log").open("ab") as log:
-            process = namespace.popen(sys.executable, *words, stdout=log, stderr=log, env=variables)
-        return Host(name=name, namespace=namespace, directory=directory, process=process)
+        return directory
 
     def _await(self, host: Host) -> None:
         limit = time.monotonic() + START_LIMIT_S

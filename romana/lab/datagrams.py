@@ -1,9 +1,10 @@
-"""Datagrams from every pod to every other, many a second, each with the time it was sent and the
-time it arrived: what passed at every moment, while something happened.
+"""Packets from every pod to every other, many a second, each with the time it was sent and the time
+it arrived: what passed at every moment, while something happened.
 
-Each pair has two streams. The packets of `FRESH` are a new connection each, from another source
+Each pair has three streams. The datagrams of `FRESH` are a new connection each, from another source
 port, and are not answered. Those of `KEPT` are one connection, and are answered: for them, to have
-arrived means that the answer did.
+arrived means that the answer did. Those of `OPENING` are TCP: each asks for a new connection, which
+the sender's kernel, that knows nothing of it, resets when it is answered.
 """
 
 from __future__ import annotations
@@ -16,21 +17,20 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from types import TracebackType
 from typing import NamedTuple
 
+from romana.lab import raw
 from romana.lab.namespaces import Namespace
+from romana.objects import Address
 
-FRESH, KEPT = 79, 82
-"""The destination ports of the two streams: next to those that pods serve in the conformance
-data."""
+FRESH, KEPT, OPENING = 79, 82, 80
+"""The destination ports of the streams: of those that pods serve in the conformance data, and next
+to them."""
 
 HOME = 9
 """The source port of kept connections."""
 FIRST_PORT, PORTS = 20000, 40000
-_TAG = struct.Struct("!I")
-_UDP = struct.Struct("!HHHH")
 _STAMP = struct.Struct("=qq")
 _SO_TIMESTAMPNS = 35
 _SO_RCVBUFFORCE = 33
@@ -55,8 +55,9 @@ class Packet(NamedTuple):
 @dataclass(slots=True, kw_only=True)
 class _Pod:
     name: str
-    address: IPv4Address
-    raw: socket.socket
+    address: Address
+    udp: socket.socket
+    tcp: socket.socket
     fresh: socket.socket
     kept: socket.socket
     home: socket.socket
@@ -64,7 +65,11 @@ class _Pod:
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
-        return (self.raw, self.fresh, self.kept, self.home)
+        return (self.udp, *self.hearing)
+
+    @property
+    def hearing(self) -> tuple[socket.socket, ...]:
+        return (self.tcp, self.fresh, self.kept, self.home)
 
 
 @dataclass(slots=True)
@@ -112,7 +117,7 @@ class Datagrams:
             self.remove(name)
         self._selector.close()
 
-    def add(self, name: str, where: Namespace, address: IPv4Address) -> None:
+    def add(self, name: str, where: Namespace, address: Address) -> None:
         """Take in a pod, whose interface need not be there yet: it sends from the moment it can.
 
         Raises:
@@ -121,7 +126,7 @@ class Datagrams:
         pod = where.inside(lambda: _open(name, address))
         with self._turn:
             self._pods[name] = pod
-            for link in (pod.fresh, pod.kept, pod.home):
+            for link in pod.hearing:
                 self._selector.register(link, selectors.EVENT_READ, link)
 
     def remove(self, name: str) -> None:
@@ -130,7 +135,7 @@ class Datagrams:
             pod = self._pods.pop(name, None)
             if pod is None:
                 return
-            for link in (pod.fresh, pod.kept, pod.home):
+            for link in pod.hearing:
                 self._selector.unregister(link)
             for link in pod.sockets:
                 link.close()
@@ -167,16 +172,18 @@ class Datagrams:
                     self._send(pod, other)
 
     def _send(self, pod: _Pod, other: _Pod) -> None:
-        target = str(other.address)
-        for port in (FRESH, KEPT):
-            tag = _TAG.pack(len(self._records))
+        target, source = str(other.address), FIRST_PORT + pod.count
+        for port in (FRESH, KEPT, OPENING):
+            number = len(self._records)
             record = _Record(pod.name, other.name, port, time.time())
             try:
                 if port == FRESH:
-                    header = _UDP.pack(FIRST_PORT + pod.count, port, _UDP.size + _TAG.size, 0)
-                    pod.raw.sendto(header + tag, (target, 0))
+                    pod.udp.sendto(raw.datagram(source, port, number), (target, 0))
+                elif port == KEPT:
+                    pod.home.sendto(raw.NUMBER.pack(number), (target, port))
                 else:
-                    pod.home.sendto(tag, (target, port))
+                    route = raw.pseudo_sum(pod.address, other.address)
+                    pod.tcp.sendto(raw.opening(route, source, port, number), (target, 0))
             except OSError:
                 continue  # no interface or no route yet, or not any more: nothing was sent
             self._records.append(record)
@@ -184,38 +191,52 @@ class Datagrams:
     def _receive(self) -> None:
         while events := self._selector.select(0):
             for key, _ in events:
-                for tag, at, sender in _read(key.data):
-                    self._take(key.data, tag, at, sender)
+                for data, at, sender in _read(key.data):
+                    self._take(key.data, data, at, sender)
 
-    def _take(self, link: socket.socket, tag: bytes, at: float, sender: tuple[str, int]) -> None:
-        number = _TAG.unpack(tag)[0] if len(tag) == _TAG.size else len(self._records)
-        if number >= len(self._records):
+    def _take(self, link: socket.socket, data: bytes, at: float, sender: tuple[str, int]) -> None:
+        number = _number(link, data)
+        if number is None or number >= len(self._records):
             return
         record = self._records[number]
         if record.port == KEPT and link.getsockname()[1] == KEPT:
             with suppress(OSError):  # an interface that has gone
-                link.sendto(tag, sender)
+                link.sendto(data, sender)
         elif record.arrived is None:
             record.arrived = at
 
 
-def _open(name: str, address: IPv4Address) -> _Pod:
+def _number(link: socket.socket, data: bytes) -> int | None:
+    """What a packet carries; None where it is not one of ours."""
+    if link.type == socket.SOCK_RAW:
+        return raw.number_of(data, link.family)
+    return int(raw.NUMBER.unpack(data)[0]) if len(data) == raw.NUMBER.size else None
+
+
+def _open(name: str, address: Address) -> _Pod:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     return _Pod(
         name=name,
         address=address,
-        raw=socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP),
-        fresh=_bound(FRESH),
-        kept=_bound(KEPT),
-        home=_bound(HOME),
+        udp=raw.udp_socket(family),
+        tcp=_hearing(raw.tcp_socket(family, OPENING)),
+        fresh=_bound(family, FRESH),
+        kept=_bound(family, KEPT),
+        home=_bound(family, HOME),
     )
 
 
-def _bound(port: int) -> socket.socket:
-    link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def _bound(family: int, port: int) -> socket.socket:
+    link = _hearing(socket.socket(family, socket.SOCK_DGRAM))
+    link.bind(("", port))
+    return link
+
+
+def _hearing(link: socket.socket) -> socket.socket:
+    """Tell of arrivals by the kernel's clock, and keep what comes while nobody reads."""
     link.setblocking(False)
     link.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     link.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
-    link.bind(("0.0.0.0", port))  # noqa: S104 - inside a pod, whose address may come later
     return link
 
 

@@ -1,398 +1,66 @@
-"""Two hosts with real agents, six pods between which datagrams run all the time, and a cluster
-state that changes by chance.
+"""A stage for each test, in the setting that it asks for."""
 
-A state of the cluster is one file, replaced by a rename: an agent sees the one or the other. Some
-pairs are pinned: they are open in every state, or closed by the same side in every state; so
-whatever else changes, their packets are bound at every moment.
-"""
-
-import asyncio
+import importlib.util
 import os
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from ipaddress import ip_address, ip_network
+import sys
+from contextlib import ExitStack
 from pathlib import Path
-from random import Random
 
-import msgspec
 import pytest
 
-from romana.conformance.cases import ConformanceError, PodState
-from romana.conformance.chance import labels
-from romana.conformance.cluster import Cluster, host_addresses
-from romana.conformance.directory import ManifestDirectory
-from romana.conformance.manifests import cluster_manifests, step_manifests
-from romana.conformance.placement import place
-from romana.conformance.prober import Prober
-from romana.conformance.run import as_expected
-from romana.conformance.timeline import Fault, Timeline, tally, told
-from romana.conformance.worlds import NAMESPACES, Shape, Worlds, judged, snapshot, step_of
-from romana.dataplane import Backend, Renderer, Settings
-from romana.lab.datagrams import FRESH, HOME, KEPT, Datagrams
-from romana.lab.namespaces import Lab
-from romana.objects import Protocol
-from romana.policy.admission import Endpoint
-from romana.policy.compile import compile_admission
+HERE = Path(__file__).parent
+for _name in ("links", "dataplanes", "stage"):  # each after those that it imports
+    _spec = importlib.util.spec_from_file_location(_name, HERE / f"{_name}.py")
+    sys.modules[_name] = _module = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(_module)
 
-PREFIX = "rt-faults"
-PODS, VISITORS = 6, 6
-SHAPE = Shape(pods=PODS, policies=8, changes=2)
-NETFILTER = ("net.netfilter.nf_conntrack_udp_timeout=2",)
+from dataplanes import DEFAULT, SETTINGS  # noqa: E402 - made importable above
+from stage import staged_at  # noqa: E402
 
 
-class Stage:
-    """The cluster, its states so far, and what runs between its pods.
+def pytest_collection_modifyitems(items):
+    """In each module, all tests of one setting first, so that they share a stage."""
+    settings = list(SETTINGS)
 
-    `pinned` are the pairs that no change of the world touches.
-    """
+    def place(item):
+        asked = getattr(item, "callspec", None)
+        return settings.index(asked.params.get("stage", DEFAULT) if asked else DEFAULT)
 
-    def __init__(self, lab, work, seed, environment, settings):
-        self.random = Random(seed)
-        self.worlds = Worlds(self.random, SHAPE)
-        self.lab, self.work = lab, work
-        self.addresses = self._addresses()
-        names = ("host1", "host2")
-        self.placement = place(self.addresses, names)
-        nodes = host_addresses(names)
-        manifests = work / "manifests"
-        manifests.mkdir()
-        self.directory = ManifestDirectory(manifests)
-        self.fixed = cluster_manifests(self.placement, nodes)
-        self.settings = Settings(
-            pod_networks=tuple(self.placement.blocks),
-            direct_networks=tuple(ip_network(each) for both in nodes.values() for each in both),
-        )
-        self.cluster = Cluster(
-            lab,
-            self.placement,
-            nodes,
-            manifests=manifests,
-            work=work,
-            environment=environment,
-            settings=settings,
-        )
-        self.datagrams, self.prober = Datagrams(), Prober()
-        self.timeline, self.faults = Timeline({KEPT: HOME}), []
-        self.visitors, self.visits = {}, 0
-        self.revisions, self.acknowledged, self.since = {}, dict.fromkeys(names, -1), 0
-        self.states, self.pinned, self.changes = [], {}, 0
-        self._turn = threading.RLock()
-
-    def _addresses(self):
-        """The world's, and behind them those of visitors."""
-        last = max(self.worlds.addresses[:2])
-        first = min(self.worlds.addresses[:2])
-        room = [start + 40 + number for start in (first, last) for number in range(VISITORS)]
-        return (*self.worlds.addresses, *room)
-
-    def start(self):
-        """Start hosts and pods, and the datagrams."""
-        self.world = self.worlds.first()
-        while not self._pin():
-            self.world = self.worlds.after(self.worlds.first())
-        self.write(self.world)
-        self.cluster.start()
-        for host in self.cluster.hosts.values():
-            host.namespace.run("sysctl", "-qw", *NETFILTER)
-        for title, namespace in self.cluster.attach(self.world.pods).items():
-            pod = next(each for each in self.world.pods if each.title == title)
-            self.prober.add(title, namespace, pod.address)
-            self.datagrams.add(title, namespace, pod.address)
-        self.settle()
-        self.datagrams.__enter__()
-
-    def _pin(self):
-        """Choose pairs: open ones, closed ones, and connections that are closed both ways."""
-        sides = self.sides(self.world)
-        own = [pair for pair in sides if pair[0] != pair[1]]
-        opened = [pair for pair in own if sides[pair].admitted]
-        closed = [pair for pair in own if not sides[pair].admitted]
-        both = [
-            (pair, back)
-            for pair in closed
-            if pair[2] == KEPT and (back := (pair[1], pair[0], HOME)) in closed
-        ]
-        if len(self.world.pods) < PODS or len(opened) < 6 or len(closed) < 6 or len(both) < 4:
-            return False
-        chosen = [*self.random.sample(opened, 4), *self.random.sample(closed, 4)]
-        chosen += [pair for each in self.random.sample(both, 4) for pair in each]
-        self.pinned = {pair: sides[pair] for pair in chosen}
-        return True
-
-    def manifests(self, world):
-        """All manifests of a state."""
-        step = step_of(world, self.worlds.placement)
-        pods = (*step.pods, *self.visitors.values())
-        return {**self.fixed, **step_manifests(replace(step, pods=pods), self.placement)}
-
-    def sides(self, world):
-        """What must hold for each pair of pods, visitors included."""
-        pods = (*world.pods, *self.visitors.values())
-        ports = [(Protocol.UDP, port) for port in (FRESH, KEPT, HOME)]
-        verdicts = judged(snapshot(self.manifests(world)), pods, ports)
-        return {
-            (cell.source, cell.destination, cell.port): sides for cell, sides in verdicts.items()
-        }
-
-    def write(self, world):
-        """Make a world the wanted state."""
-        with self._turn:
-            manifests, sides = self.manifests(world), self.sides(world)
-            items = [msgspec.Raw(each) for each in manifests.values()]
-            content = msgspec.json.encode({"kind": "List", "items": items})
-            state = self.timeline.write(time.time(), sides)
-            self.revision = self.directory.apply({"state.json": content})
-            self.revisions[self.revision] = len(self.states)
-            self.states.append(state)
-            self.world, self.changes = world, self.changes + 1
-
-    def change(self):
-        """Change the world by chance, but for the pinned pairs."""
-        with self._turn:
-            while True:
-                other = self.worlds.after(self.world)
-                if {each.identity for each in other.pods} == {
-                    each.identity for each in self.world.pods
-                } and self._keeps(other):
-                    break
-            self.write(other)
-
-    def _keeps(self, world):
-        sides = self.sides(world)
-        return all(
-            sides[pair].admitted == was.admitted
-            and (was.admitted or (sides[pair].ingress, sides[pair].egress) == tuple(was))
-            for pair, was in self.pinned.items()
-        )
-
-    def announce(self):
-        """Make a further pod known, with labels and an address by chance; none is in use twice."""
-        with self._turn:
-            used = {pod.address for pod in self.visitors.values()}
-            free = [each for each in self.addresses[PODS:] if each not in used]
-            self.visits += 1
-            pod = PodState(
-                namespace=self.random.choice(NAMESPACES),
-                name=f"visitor{self.visits}",
-                labels=labels(self.random),
-                address=self.random.choice(free),
-            )
-            self.visitors[pod.title] = pod
-            self.write(self.world)
-            return pod
-
-    @contextmanager
-    def visiting(self, pod):
-        """Attach a pod for as long as the block. Its datagrams run from before it has an interface:
-        those that must not pass are bound all the time, the others while it is attached."""
-        where = self.lab.namespace(pod.name)
-        began = time.time()
-        self.datagrams.add(pod.title, where, pod.address)
-        self._runtime("cni.add", pod, where)
-        self.faults.append(Fault(since=began, until=time.time(), loses=True, pod=pod.title))
-        try:
-            yield
-        finally:
-            began = time.time()
-            self._runtime("cni.del", pod, where)
-            self.datagrams.remove(pod.title)
-            where.delete()
-            self.faults.append(Fault(since=began, until=time.time(), loses=True, pod=pod.title))
-            with self._turn:
-                del self.visitors[pod.title]
-                self.write(self.world)
-
-    def _runtime(self, method, pod, where, limit_s=60):
-        """What a runtime asks, again and again until an agent is there to do it."""
-        name = self.placement.host(pod.address)
-        arguments = {"K8S_POD_NAMESPACE": pod.namespace, "K8S_POD_NAME": pod.name}
-        parameters = {"container": where.name, "ifname": "eth0", "netns": str(where.path)}
-        parameters |= {"args": arguments, "ips": [str(pod.address)]}
-        end = time.monotonic() + limit_s
-        while True:
-            try:
-                return self.cluster.ask(name, method, **parameters)
-            except (ConformanceError, OSError):
-                assert time.monotonic() < end
-                time.sleep(0.02)
-
-    def look(self):
-        """Ask the agents how far they are; those that do not answer are where they were."""
-        for name in self.acknowledged:
-            with suppress(ConformanceError, OSError):
-                revision = self.cluster.ask(name, "status")["revision"]
-                number = self.revisions.get(revision, -1)
-                self.acknowledged[name] = max(self.acknowledged[name], number)
-        everywhere, now = min(self.acknowledged.values()), time.time()
-        for state in self.states[: everywhere + 1]:
-            if state.enforced is None:
-                self.timeline.enforce(state, now)
-
-    def await_agents(self, limit_s=60):
-        """Wait until every agent answers."""
-        end = time.monotonic() + limit_s
-        for name in self.cluster.hosts:
-            while True:
-                with suppress(ConformanceError, OSError):
-                    self.cluster.ask(name, "enforced")
-                    break
-                assert self.cluster.hosts[name].process.poll() is None, "the agent has ended"
-                assert time.monotonic() < end, "the agent does not answer"
-                time.sleep(0.02)
-
-    def settle(self):
-        """Wait until the last state is in force."""
-        with self._turn:
-            self.cluster.enforced(self.revision)
-            self.look()
-            assert self.states[-1].enforced
-
-    def sound(self):
-        """Wait until all is in force; then see that the kernel holds what is wanted and nothing
-        else, and does it."""
-        with self._turn:
-            self.settle()
-            objects = snapshot(self.manifests(self.world))
-            for name in self.cluster.hosts:
-                assert self.drift(name, objects) == ()
-            step = step_of(self.world, self.worlds.placement)
-            expected = dict(step.judged())
-            admitted = [cell for cell, sides in expected.items() if sides.admitted]
-            outcomes = self.prober.probe(expected, admitted)
-            wrong = {
-                cell: outcomes[cell]
-                for cell, sides in expected.items()
-                if not as_expected(sides, outcomes[cell])
-            }
-            assert wrong == {}
-            self.await_cut()
-
-    def await_cut(self, limit_s=20):
-        """Wait until no connection passes that the last state closes."""
-        end = time.monotonic() + limit_s
-        while True:
-            since = self.datagrams.count
-            time.sleep(0.2)
-            alive = [
-                packet
-                for packet in self.datagrams.packets(since)
-                if packet.arrived and self.timeline.closed_now(packet[:3])
-            ]
-            if not alive:
-                return
-            assert time.monotonic() < end, "\n".join(told(alive[:10]))
-
-    def drift(self, name, objects=None):
-        """What a host's kernel holds otherwise than wanted."""
-        objects = objects or snapshot(self.manifests(self.world))
-        endpoints = [
-            Endpoint(
-                interface=each["interface"],
-                addresses=tuple(ip_address(text) for text in each["addresses"]),
-                pod=tuple(each["pod"].split("/")),
-            )
-            for each in self.cluster.ask(name, "endpoints")
-        ]
-        wanted = Renderer(self.settings).render(compile_admission(objects, endpoints))
-        host = self.cluster.hosts[name].namespace
-        return host.inside(lambda: asyncio.run(Backend().drift(wanted)))
-
-    def visit(self, _, stop):
-        """Let pods come and go, whatever becomes of the agents."""
-        while not stop.is_set():
-            with self.visiting(self.announce()):
-                stop.wait(0.2)
-
-    @contextmanager
-    def churning(self, *others):
-        """Change the world all the time, and do others' work beside; an error of a thread is the
-        test's.
-
-        Args:
-            others: called with the stage and an event that ends them.
-        """
-        stop = threading.Event()
-        with ThreadPoolExecutor(1 + len(others)) as threads:
-            running = [threads.submit(each, self, stop) for each in (_churn, *others)]
-            try:
-                yield
-            finally:
-                stop.set()
-        for each in running:
-            each.result()
-
-    def await_packets(self, rounds):
-        """Wait for so many rounds of datagrams."""
-        wanted = self.datagrams.rounds + rounds
-        self.eventually(lambda: self.datagrams.rounds >= wanted)
-
-    @staticmethod
-    def eventually(condition, limit_s=30, pause_s=0.005):
-        """Wait for a condition."""
-        end = time.monotonic() + limit_s
-        while not condition():
-            assert time.monotonic() < end, f"not within {limit_s} s"
-            time.sleep(pause_s)
-
-    def repaired(self, name, repairs):
-        """Whether a host has repaired more than so much, and nothing is left to be."""
-        told = self.cluster.ask(name, "status")["repairs"]["policy"]
-        return told > repairs and self.drift(name) == ()
-
-    def judge(self, switches=0):
-        """Judge all packets since the last call: nothing may be wrong that no fault explains.
-
-        Args:
-            switches: how often a whole table may have been replaced by another: a first packet that
-                the old rules are judging at that moment finds their maps empty, and is lost. One
-                for each is explained by that; never one of a connection that is known.
-        """
-        time.sleep(0.3)  # the last packets are on their way
-        packets = self.datagrams.packets(self.since)
-        self.since += len(packets)
-        found = tally(self.timeline, packets, self.faults)
-        firsts = [each for each in found.wrong if each.arrived is None and each.port == FRESH]
-        switched = firsts[:switches]
-        print(f"{found.admitted} packets had to pass, {found.denied} must not,")
-        print(f"{found.explained} explained by faults, {len(switched)} lost in {switches} switches")
-        wrong = [each for each in found.wrong if each not in switched]
-        shown = "\n".join(told(wrong[:20]))
-        assert not wrong, f"{len(wrong)} packets of {len(packets)}:\n{shown}"
-        return found
-
-    def close(self):
-        """End all of it; the lab's owner removes the rest."""
-        self.datagrams.__exit__(None, None, None)
-        self.prober.close()
-        self.cluster.stop()
-
-
-def _churn(stage, stop, every_s=0.05):
-    while not stop.wait(every_s):
-        stage.change()
-        stage.look()
-
-
-@contextmanager
-def _staged(work, seed, environment=None, settings=None):
-    with Lab(PREFIX) as lab:
-        stage = Stage(lab, Path(work), seed, environment or {}, settings or {})
-        try:
-            stage.start()
-            yield stage
-        finally:
-            stage.close()
+    modules = {item.path: [] for item in items if item.path.parent == HERE}
+    for item in items:
+        if item.path in modules:
+            modules[item.path].append(item)
+    places = [number for number, item in enumerate(items) if item.path in modules]
+    ordered = [item for tests in modules.values() for item in sorted(tests, key=place)]
+    for number, item in zip(places, ordered, strict=True):
+        items[number] = item
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory):
+def stages(tmp_path_factory):
+    """The stage of a setting, which lives until one of another is asked for."""
     if os.geteuid() != 0:
         pytest.skip("needs root: makes network namespaces")
-    with _staged(tmp_path_factory.mktemp("stage"), seed=7) as made:
-        yield made
+    with ExitStack() as stack:
+        made = {}
+
+        def at(setting):
+            if setting not in made:
+                stack.close()
+                made.clear()
+                backend, family = SETTINGS[setting]
+                work = tmp_path_factory.mktemp("stage")
+                stage = staged_at(work, seed=7, backend=backend, family=family)
+                made[setting] = stack.enter_context(stage)
+            return made[setting]
+
+        yield at
+
+
+@pytest.fixture
+def stage(request, stages):
+    """Of the setting that the test is parametrised with."""
+    return stages(getattr(request, "param", DEFAULT))
 
 
 @pytest.fixture(scope="session")
@@ -400,4 +68,4 @@ def staged():
     """Makes a stage of its own, for as long as the block."""
     if os.geteuid() != 0:
         pytest.skip("needs root: makes network namespaces")
-    return _staged
+    return staged_at

@@ -1,5 +1,5 @@
-"""The kernel's tool fails or hangs, and others drop what is forwarded: the old state stays in
-force, the agent says so, and all comes right by itself."""
+"""The kernel's tools fail or hang, and others drop what is forwarded: the old state stays in force,
+the agent says so, and all comes right by itself."""
 
 import os
 import stat
@@ -7,13 +7,14 @@ import time
 from contextlib import suppress
 
 import pytest
+from dataplanes import DATAPLANES
 
 from romana.conformance.cases import ConformanceError
 from romana.conformance.timeline import Fault
 
 HOST = "host1"
-NFT = """#!/bin/sh
-# As nft, but that it fails as often as `fail` says, and hangs while there is `hang`.
+TOOL = """#!/bin/sh
+# As {1}, but that it fails as often as `fail` says, and hangs while there is `hang`.
 left=$(cat {0}/fail 2>/dev/null || echo 0)
 if [ "$left" -gt 0 ]; then
     echo $((left - 1)) > {0}/fail
@@ -23,29 +24,36 @@ if [ "$left" -gt 0 ]; then
 fi
 while [ -e {0}/hang ]; do sleep 0.05; done
 PATH=${{PATH#{0}:}}
-exec nft "$@"
+exec {1} "$@"
 """
 
 
+@pytest.fixture(scope="module", params=["nftables", "iptables-nft"])
+def backend(request):
+    """Of all agents."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def orders(tmp_path_factory):
-    """The directory where a faulty nft is, and its orders."""
-    where = tmp_path_factory.mktemp("nft")
-    (where / "nft").write_text(NFT.format(where))
-    (where / "nft").chmod(stat.S_IRWXU)
+def orders(tmp_path_factory, backend):
+    """The directory where the faulty tools are, and their orders."""
+    where = tmp_path_factory.mktemp("tools")
+    for name in DATAPLANES[backend].tools:
+        (where / name).write_text(TOOL.format(where, name))
+        (where / name).chmod(stat.S_IRWXU)
     return where
 
 
 @pytest.fixture(scope="module")
-def stage(staged, orders, tmp_path_factory):
-    environment = {"PATH": f"{orders}:{os.environ['PATH']}"}
-    with staged(tmp_path_factory.mktemp("stage"), seed=8, environment=environment) as made:
+def stage(staged, orders, backend, tmp_path_factory):
+    work, path = tmp_path_factory.mktemp("stage"), f"{orders}:{os.environ['PATH']}"
+    with staged(work, seed=8, backend=backend, environment={"PATH": path}) as made:
         yield made
 
 
 @pytest.fixture
 def order(orders):
-    """Tells nft how to behave; in the end, it is as it should be."""
+    """Tells the tools how to behave; in the end, it is as it should be."""
 
     def order(name, text=""):
         (orders / f".{name}").write_text(text)
@@ -61,16 +69,23 @@ def failure(stage):
     return stage.cluster.ask(HOST, "status")["failure"]
 
 
+def dropping(stage):
+    """The chains of others that drop, as the agent of host1 tells of them."""
+    return [
+        each for each in stage.cluster.ask(HOST, "status")["others"] if each["policy"] == "drop"
+    ]
+
+
 def listed(stage):
-    """The table of host1, without what counts."""
-    table = stage.cluster.hosts[HOST].namespace.run("nft", "-s", "list", "table", "inet", "romana")
-    return sorted(table.split())
+    """What host1 holds of ours, without what counts."""
+    return stage.dataplane.listed(stage.cluster.hosts[HOST].namespace)
 
 
-def restart(stage, done):
-    """Start the agent of host1 anew, which then writes the whole table by nft, and change the world
-    until it is as far as it shall be."""
+def restart(stage, fault, done):
+    """Start the agent of host1 anew, with a fault, so that it has the tool write what has changed
+    meanwhile; and change the world until it is as far as it shall be."""
     stage.cluster.end(HOST)
+    fault()
     stage.cluster.revive(HOST, wait=False)
 
     def changed():
@@ -83,8 +98,8 @@ def restart(stage, done):
 
 
 def test_a_tool_that_fails_once_or_twice_is_tried_again(stage, order, orders):
-    order("fail", "2")
-    restart(stage, lambda: (orders / "fail").read_text().strip() == "0")
+    restart(stage, lambda: order("fail", "2"), lambda: (orders / "fail").read_text().strip() == "0")
+    stage.await_agents()
     stage.sound()
     assert not failure(stage)
     stage.judge(switches=1)
@@ -92,8 +107,7 @@ def test_a_tool_that_fails_once_or_twice_is_tried_again(stage, order, orders):
 
 def test_a_tool_that_fails_always_leaves_the_old_state_and_is_told(stage, order, orders):
     before = listed(stage)
-    order("fail", "100000")
-    restart(stage, lambda: "told to fail" in failure(stage))
+    restart(stage, lambda: order("fail", "100000"), lambda: "told to fail" in failure(stage))
     with pytest.raises(ConformanceError, match="policies cannot be enforced: .*told to fail"):
         stage.cluster.ask(HOST, "cni.add", container="late", ifname="eth0")
     tried = len((orders / "failed").read_text())
@@ -109,8 +123,7 @@ def test_a_tool_that_fails_always_leaves_the_old_state_and_is_told(stage, order,
 
 def test_a_tool_that_hangs_leaves_the_old_state_and_is_told(stage, order, orders):
     before = listed(stage)
-    order("hang")
-    restart(stage, lambda: "under way" in failure(stage))
+    restart(stage, lambda: order("hang"), lambda: "under way" in failure(stage))
     with pytest.raises(ConformanceError, match="policies cannot be enforced: a change"):
         stage.cluster.ask(HOST, "cni.add", container="late", ifname="eth0")
     assert listed(stage) == before
@@ -122,7 +135,7 @@ def test_a_tool_that_hangs_leaves_the_old_state_and_is_told(stage, order, orders
 
 def test_a_chain_of_others_that_drops_is_named_and_not_touched(stage):
     host = stage.cluster.hosts[HOST].namespace
-    assert stage.cluster.ask(HOST, "status")["others"] == []
+    assert dropping(stage) == []
     stage.judge()
     began = time.time()
     host.run(
@@ -134,7 +147,7 @@ def test_a_chain_of_others_that_drops_is_named_and_not_touched(stage):
         "ip saddr 10.112.0.0/12 counter accept\n}\n}\n",
     )
     foreign = host.run("nft", "-s", "list", "table", "ip", "filter")
-    (found,) = stage.cluster.ask(HOST, "status")["others"]
+    (found,) = dropping(stage)
     assert (found["table"], found["chain"], found["policy"]) == ("ip filter", "FORWARD", "drop")
     assert "chain FORWARD of table ip filter drops" in str(
         stage.cluster.ask(HOST, "status")["problems"]
@@ -144,7 +157,7 @@ def test_a_chain_of_others_that_drops_is_named_and_not_touched(stage):
         stage.settle()
     stage.cluster.end(HOST)
     stage.cluster.revive(HOST)
-    host.run("nft", "delete", "table", "inet", "romana")
+    stage.dataplane.damages["the table"].do(host, stage.family)
     stage.eventually(lambda: stage.repaired(HOST, 0))
     assert host.run("nft", "-s", "list", "table", "ip", "filter") == foreign
     host.run("nft", "delete", "table", "ip", "filter")
