@@ -1,9 +1,8 @@
 """Compiling one snapshot after another gives exactly what compiling the last one alone gives."""
 
-import importlib.util
 from ipaddress import ip_address
-from pathlib import Path
 
+import objects_by_chance as worlds
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -14,12 +13,6 @@ from romana.policy import live
 from romana.policy.admission import Endpoint
 from romana.policy.compile import compile_admission
 from romana.policy.live import LiveCompiler
-
-_spec = importlib.util.spec_from_file_location(
-    "random_worlds", Path(__file__).with_name("test_policy_random.py")
-)
-worlds = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(worlds)
 
 FIELDS = ("namespaces", "pods", "policies", "operator_policies")
 
