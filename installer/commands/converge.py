@@ -16,6 +16,7 @@ from installer import pki, platforms
 from installer.cluster import Cluster, Host, Platform
 from installer.commands import clusters, fixed, unfinished
 from installer.commands.clusters import Wish
+from installer.commands.foreseeing import foresee
 from installer.commands.next_steps import next_steps
 from installer.commands.preparing import Prepared, connected, prepare
 from installer.commands.reporting import Reporting, utc
@@ -103,8 +104,8 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
     )
     platform = platforms.of(cluster)
     making = platform.plan(cluster)
-    _foresee(cluster, making, emit)
     attached = platform.attach(cluster)
+    foresee(cluster, making, _absent(attached, hosts) if making else (), emit)
     tally = Tally(_names(hosts))
     reporting.add(tally)
     prepared, trips = None, {}
@@ -126,24 +127,6 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
     if any(host.failed or host.unreachable for host in recap.hosts) and not making:
         return 1
     return 2 if pending else 0
-
-
-def _foresee(cluster: Cluster, making: Sequence[str], emit: Emit) -> None:
-    """What the platform would do, with how it differs, and what comes upon hosts that are made."""
-    for each in making:
-        text, _, diff = each.partition("\n")
-        if not diff:
-            emit(Notice(text=f"would {text}"))
-            continue
-        emit(
-            ResourceResult(
-                host=cluster.platform,
-                role="platform",
-                resource=f"would {text}",
-                outcome="changed",
-                diff=diff,
-            )
-        )
 
 
 def _show(plan: Plan, emit: Emit) -> None:
@@ -188,6 +171,7 @@ class _Converging:
         self._last = last
         self._record = record
         self._started = time.monotonic()
+        self._made = False
         self._platform = platforms.of(cluster)
         self._tally = Tally(_names(_meant(cluster, how)))
         reporting.add(self._tally)
@@ -242,9 +226,11 @@ class _Converging:
         if not platforms.in_cloud(self._cluster):
             return True
         making = self._platform.plan(self._cluster)
+        self._made = bool(making)
         if not making:
             return True
-        _foresee(self._cluster, making, self._emit)
+        attached = self._platform.attach(self._cluster)
+        foresee(self._cluster, making, _absent(attached, self._cluster.hosts), self._emit)
         self._reporting.pause()
         return self._how.confirm(f"Make these changes in {self._cluster.platform}?")
 
@@ -282,7 +268,7 @@ class _Converging:
         fixed.keep(cluster)
         write_kubeconfig(cluster, prepared.credentials, self._platform.publish(cluster))
         complete = self._last is not None and self._last.state == "done"
-        if not cluster.smoke or (complete and not applied.changed):
+        if not cluster.smoke or (complete and not applied.changed and not self._made):
             return ""
         from installer.smoke.runner import run as smoke_test  # a third of all time to import
 
@@ -372,6 +358,11 @@ def copied_state(cluster: Cluster) -> Iterator[Cluster]:
 
 def _meant(cluster: Cluster, how: How) -> tuple[Host, ...]:
     return tuple(host for host in cluster.hosts if not how.limit or host.name in how.limit)
+
+
+def _absent(attached: Cluster, hosts: Sequence[Host]) -> tuple[Host, ...]:
+    """Those that are not there yet: attaching has found no way to them."""
+    return tuple(host for host in hosts if _host(attached, host).ssh == host.ssh)
 
 
 def _host(cluster: Cluster, like: Host) -> Host:

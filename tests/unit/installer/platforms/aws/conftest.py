@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,14 +64,19 @@ def cloud(endpoint, monkeypatch: pytest.MonkeyPatch):
 def cluster(tmp_path: Path) -> Callable[..., Cluster]:
     """The example's cluster, with settings laid over it."""
 
-    def make(*settings: str, nodes: int = 2) -> Cluster:
+    def make(*settings: str, nodes: int = 2, drop: tuple[str, ...] = ()) -> Cluster:
+        """`drop` are lines of the example that are left out."""
+        text = INVENTORY.read_text()
+        for key in drop:
+            text = re.sub(rf"(?m)^ *{key.rpartition('.')[2]}: .*\n", "", text)
+        (tmp_path / "aws.yml").write_text(text)
         request = Request(
             platform="aws",
             clusters=tmp_path,
             nodes=nodes,
             settings=("aws.ssh_from=[192.0.2.7/32]", *settings),
         )
-        return load(INVENTORY, request).cluster
+        return load(tmp_path / "aws.yml", request).cluster
 
     return make
 
