@@ -228,9 +228,11 @@ def _masquerade_rules(
     settings: Settings, family: int, sets: Mapping[SetKey, IpSet]
 ) -> Iterator[str]:
     if settings.masquerade and SetKey(family, POSTROUTING, "pods") in sets:
+        near = settings.near(family)
+        away = f"! -d {near} " if near else ""
         inside, beyond = "-m set --match-set @pods src", "-m set ! --match-set @direct dst"
         # `--random-fully` came with iptables 1.6.2 and Linux 3.14.
-        yield f"{inside} {beyond} -j MASQUERADE --random"
+        yield f"{away}{inside} {beyond} -j MASQUERADE --random"
 
 
 def _users(endpoints: Iterable[EndpointPrograms]) -> Mapping[str, frozenset[str]]:

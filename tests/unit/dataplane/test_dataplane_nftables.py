@@ -224,6 +224,11 @@ def test_masquerade_leaves_out_what_is_reached_directly():
     assert sets["direct-hosts4"].elements == {"198.18.0.11", "198.18.0.12"}
     assert not sets["direct-hosts4"].interval
     assert sets["direct6"].elements == {"fd00::-fd00::ffff:ffff:ffff:ffff:ffff"}
+    four, six = render(Admission(), settings).chains["postrouting"].rules
+    assert four.startswith("ip daddr != 10.112.0.0/12 ip saddr @pods4 ip daddr != @direct4")
+    assert six.startswith("ip6 saddr @pods6")
+    every = Settings(pod_networks=(ip_network("0.0.0.0/0"),))  # which nothing is away from
+    assert render(Admission(), every).chains["postrouting"].rules[0].startswith("ip saddr @pods4")
     off = Settings(masquerade=False)
     assert render(Admission(), off).chains["postrouting"].rules == ()
 

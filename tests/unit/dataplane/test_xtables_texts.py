@@ -43,7 +43,7 @@ NFLOG = r"NFLOG --nflog-prefix [a-z-]{1,63} --nflog-group \d+"
 TARGET = rf"-(?:j (?:ACCEPT|DROP|RETURN|MASQUERADE --random|{NFLOG}|{CHAIN})|g {CHAIN})"
 PROTOCOL = r"-p (?:tcp|udp|sctp|ipv6-icmp|\d+)"
 MATCHES = (
-    rf"-[sd] {ADDRESS}",
+    rf"(?:! )?-[sd] {ADDRESS}",
     r"-[io] (?:rom\+|rom[0-9a-f]{12})",
     PROTOCOL,
     r"-m conntrack --ctstate (?:RELATED,ESTABLISHED|INVALID)",
@@ -153,7 +153,8 @@ def test_everything_is_two_networks():
 def test_masquerade_is_only_where_pods_are():
     tables = render(random_admission(random.Random(1)), SETTINGS)
     (rule,) = tables.chains[4, NAT]["ROMANA-POSTROUTING"]
-    assert rule.startswith("-m set --match-set @pods src -m set ! --match-set @direct dst")
+    sets = "-m set --match-set @pods src -m set ! --match-set @direct dst"
+    assert rule.startswith(f"! -d 10.112.0.0/12 {sets}")
     direct = tables.sets[SetKey(4, "ROMANA-POSTROUTING", "direct")].elements
     assert direct == {"10.112.0.0/12", "0.0.0.0/1", "128.0.0.0/1", "198.18.0.1"}
     four = Settings(pod_networks=NETWORKS[:1])
