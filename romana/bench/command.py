@@ -53,7 +53,7 @@ def bench() -> None:
 @click.option("--backends", default="nftables,iptables", show_default=True)
 @click.option(
     "--baselines",
-    default="none,established,list,chains",
+    default="none,established,nat,list,chains",
     show_default=True,
     help="What else is measured; see docs/bench.md.",
 )

@@ -51,6 +51,12 @@ ESTABLISHED = Plane(
     counted=False,
     text=lambda *_: shapes.established(),
 )
+NAT = Plane(
+    name="nat",
+    title="the same, with an empty chain for address translation",
+    counted=False,
+    text=lambda *_: shapes.established(translating=True),
+)
 LIST = Plane(
     name="list",
     title="an iptables chain for each policy, as in 2016",
@@ -64,7 +70,7 @@ CHAINS = Plane(
     most=5_000,
     text=lambda count, client, interface: shapes.chains(allowed(count), client, interface),
 )
-BASELINES = (NONE, ESTABLISHED, LIST, CHAINS)
+BASELINES = (NONE, ESTABLISHED, NAT, LIST, CHAINS)
 
 
 def romana(backend: BackendName) -> Plane:
@@ -111,10 +117,7 @@ def load(plane: Plane, count: int, client: IPv4Address, interface: str, host: Na
 
 def load_for_client(plane: Plane, host: Namespace) -> None:
     """The same on the client's host, where no policy judges anybody."""
-    if plane.text is not None:
-        text = shapes.listed((), IPv4Address(0), "none") if plane.iptables else shapes.established()
-        words = (iptables(),) if plane.iptables else ("nft", "-f", "-")
-        host.run(*words, stdin=text)
+    load(plane, 0, IPv4Address(0), "", host)
 
 
 def iptables() -> str:

@@ -20,6 +20,7 @@ from romana.bench.results import Results
 COLOURS = {
     "none": "#9aa5b1",
     "established": "#4a5663",
+    "nat": "#6f5b3e",
     "list": "#d9730d",
     "chains": "#b0307a",
     "nftables": "#0b8a66",
@@ -27,7 +28,8 @@ COLOURS = {
     "seed": "#e8b44c",
 }
 OTHER = "#7048c9"
-FLOORS = ("none", "established")
+FLOORS = ("none", "established", "nat")
+_DASHES = {"none": ":", "established": "--", "nat": "-."}
 NEAREST = 0.06
 """Labels of an axis are so far apart, at least: a share of its length."""
 LOG_FROM = 8
@@ -140,7 +142,9 @@ def _lines(axes: Axes, results: Results, size: int | None, unit: float) -> None:
         top = max(top, *(each.median.value * unit for each in figures))
         if plane in FLOORS:
             level = figures[0].median.value * unit
-            axes.axhline(level, color=_colour(plane), linestyle="--", linewidth=1.2, label=plane)
+            axes.axhline(
+                level, color=_colour(plane), linestyle=_DASHES[plane], linewidth=1.2, label=plane
+            )
         else:
             _line(axes, plane, figures, unit)
     bottom = min(each.median.value * unit for each in results.figures if each.size == size)

@@ -2,6 +2,8 @@
 
 - `established`: conntrack, and the rule that accepts what is established. The floor of whatever
   keeps state.
+- `nat`: the same, and a chain for address translation without a rule. Every host that masquerades
+  has one, and every host of kube-proxy.
 - `list`: one iptables chain for each policy, tried one after the other, as Romana did it in 2016.
 - `chains`: one nftables chain and one set for each policy, tried one after the other, as Calico and
   kube-router do it today. As theirs, the rules count.
@@ -20,9 +22,10 @@ TABLE = "inet bench"
 LAST = "ROMANA-T0-S0"
 
 
-def established() -> str:
-    """For `nft -f`."""
-    return "\n".join((f"table {TABLE} {{", *_forward(), "}", ""))
+def established(*, translating: bool = False) -> str:
+    """For `nft -f`; `translating` adds the chain for address translation."""
+    nat = ("chain nat {", "type nat hook postrouting priority srcnat; policy accept;", "}")
+    return "\n".join((f"table {TABLE} {{", *_forward(), *(nat if translating else ()), "}", ""))
 
 
 def chains(policies: Iterable[Allowed], client: IPv4Address, interface: str) -> str:

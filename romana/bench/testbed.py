@@ -22,6 +22,7 @@ from romana.conformance.manifests import cluster_manifests, step_manifests
 from romana.conformance.placement import Placement, place
 from romana.lab.namespaces import Lab, Namespace
 
+POD_NETWORK = "10.112.0.0/12"
 NETWORK = IPv4Network("198.18.0.0/22")
 FIRST_HOST = 11
 MOST = (NETWORK.num_addresses - FIRST_HOST) // 2 - 1
@@ -94,6 +95,7 @@ class Builder:
             manifests=self._manifests(number, placement, nodes, count if plane.backend else 0),
             work=self._work / str(number),
             backend=plane.backend or "nftables",
+            settings={"pods": {"cidrs": [POD_NETWORK]}},
         )
         try:
             cluster.start()

@@ -287,8 +287,8 @@ class Cluster:
         config = {
             "node": name,
             "source": f"files:{self._manifests}",
-            **self._settings,
             "pods": {"cidrs": [str(block) for block in self._placement.blocks]},
+            **self._settings,
             "socket": str(directory / "agent.sock"),
             "state": str(directory / "state"),
             "metrics": "off",
