@@ -26,9 +26,12 @@ from paramiko import (
     BadHostKeyException,
     Channel,
     PasswordRequiredException,
+    PKey,
     SSHException,
     Transport,
 )
+from paramiko.pkey import UnknownKeyType
+from paramiko.ssh_exception import IncompatiblePeer
 
 from installer.cluster import Bastion, Host
 from installer.errors import CommandFailed, Unreachable
@@ -240,7 +243,17 @@ def _credentials(host: Host | Bastion) -> dict[str, Any]:
             "put it back, or name another in the inventory; hosts of a sandbox get a new one "
             "when it is installed again",
         )
-    return {"allow_agent": False, "look_for_keys": False, "key_filename": str(key)}
+    try:
+        # Not its file name: paramiko would then try each kind of key in turn, and where the host
+        # refuses it, complain of the last kind that it is not.
+        loaded = PKey.from_path(key)
+    except (UnknownKeyType, SSHException, TypeError, ValueError) as error:
+        raise Unreachable(
+            host.name,
+            f"{host.name}: the key to log in with cannot be read: {key}: {error}",
+            "name one without a passphrase, or none: then the keys of your SSH agent are offered",
+        ) from error
+    return {"allow_agent": False, "look_for_keys": False, "pkey": loaded}
 
 
 def _socket(host: Host | Bastion, timeout_s: float) -> socket.socket:
@@ -273,6 +286,13 @@ def _as_unreachable(host: Host | Bastion) -> Iterator[None]:
             host.name,
             f"{where}: refuses {key} ({error})",
             "check user and key of the host; OpenSSH 6.6 needs an ed25519 or ECDSA key",
+        ) from error
+    except IncompatiblePeer as error:
+        raise Unreachable(
+            host.name,
+            f"{where}: speaks no SSH of today: {error}",
+            "an old server may lack a host key that is still accepted: ssh-keygen -A there makes "
+            "an ed25519 and an ECDSA one",
         ) from error
     except (OSError, SSHException, EOFError) as error:
         raise Unreachable(

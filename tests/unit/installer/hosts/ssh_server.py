@@ -21,6 +21,7 @@ class SSHServer(paramiko.ServerInterface):
         self.user_key = user_key
         self.commands: list[str] = []
         self.cut_before_reply = False
+        self.transport: Callable[[socket.socket], paramiko.Transport] = paramiko.Transport
         self.environment = dict(os.environ)
         self._transports: list[paramiko.Transport] = []
         self._threads: list[threading.Thread] = []
@@ -35,7 +36,7 @@ class SSHServer(paramiko.ServerInterface):
         client = socket.create_connection(listener.getsockname())
         server, _ = listener.accept()
         listener.close()
-        transport = paramiko.Transport(server)
+        transport = self.transport(server)
         transport.add_server_key(self.host_key)
         self._transports.append(transport)
         transport.start_server(server=self, event=threading.Event())
