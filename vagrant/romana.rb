@@ -124,7 +124,7 @@ module Romana
 
     def gone(machine)
       return unless all(machine).all? { |each| each.state.id == :not_created }
-      return unless File.exist?(File.join(state, @name))
+      return unless File.exist?(record)
 
       run(machine, {}, "destroy", "-n", @name, "--yes")
     end
@@ -135,8 +135,10 @@ module Romana
       @names.map { |name| machine.env.machine(name.to_sym, machine.provider_name) }
     end
 
-    def state
-      File.join(File.expand_path(ENV["XDG_STATE_HOME"] || "~/.local/state"), "romana/clusters")
+    # What romana-install keeps of a cluster from its first run on.
+    def record
+      state = File.expand_path(ENV["XDG_STATE_HOME"] || "~/.local/state")
+      File.join(state, "romana/clusters", @name, "request.json")
     end
 
     def install(machine, machines)

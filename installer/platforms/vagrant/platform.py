@@ -164,7 +164,7 @@ class Vagrant:
         emit(Progress(what=what, done=0, unit="lines"))
         # Without a name all machines but `sandbox` come up, at once where the provider can.
         tool.up(cluster.hosts[0].name if _is_one(cluster) else None, provider, hear)
-        emit(Progress(what=what, done=count, total=count, unit="lines"))
+        emit(Progress(what=what, done=max(count, 1), total=max(count, 1), unit="lines"))
 
     def _learnt(self, tool: Tool, known: Mapping[str, Machine], host: Host) -> Machine:
         found = self._active(host.name)
