@@ -81,7 +81,8 @@ _WORDS = {Outcome.MET: "met", Outcome.MISSED: "missed", Outcome.OPEN: "open"}
 
 
 def _targets(results: Results) -> Iterator[str]:
-    yield '<h2>Targets</h2><ul class="targets">'
+    yield '<h2>Targets</h2><p class="note">Met: the whole 95 % interval keeps the bound. Missed: '
+    yield 'none of it does. Open: a part of it.</p><ul class="targets">'
     for each in verdicts(results):
         word = _WORDS[each.outcome]
         told = f"{escape(each.target)}<small>{escape(each.text)}</small>"

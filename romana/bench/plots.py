@@ -10,7 +10,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from romana.bench import seed
 from romana.bench.amounts import size_text
@@ -91,7 +91,7 @@ def plots(results: Results) -> Iterator[Plot]:
                 "requests",
                 "Time of a request, against the number of policies, by size of the response",
                 "Milliseconds, median, each request in a connection of its own. Every panel has a "
-                "scale of its own, and all begin at zero.",
+                "scale of its own, from zero where it is not logarithmic.",
                 _requests(results),
             )
         count = _compared(results)
@@ -118,7 +118,7 @@ def _connect(results: Results) -> Picture:
 def _requests(results: Results) -> Picture:
     columns = min(3, len(results.sizes))
     rows = -(-len(results.sizes) // columns)
-    picture = Picture(figsize=(10.5, 0.6 + 2.9 * rows))
+    picture = Picture(figsize=(max(7.5, 3.5 * columns), 0.6 + 2.9 * rows))
     for number, size in enumerate(results.sizes):
         axes = picture.add_subplot(rows, columns, number + 1)
         _lines(axes, results, size, 1 / 1000)
@@ -151,7 +151,9 @@ def _lines(axes: Axes, results: Results, size: int | None, unit: float) -> None:
     if top > LOG_FROM * bottom:
         axes.set_yscale("log")
         axes.set_ylim(bottom * 0.7, top * 1.4)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
     else:
         axes.set_ylim(0, top * 1.12)
     _policies_axis(axes, results.policies)
@@ -180,6 +182,7 @@ def _policies_axis(axes: Axes, counts: Sequence[int]) -> None:
     positive = [each for each in counts if each]
     if positive and max(positive) > 1000:
         axes.set_xscale("symlog", linthresh=min(positive), linscale=0.5)
+        axes.set_xlim(-0.15 * min(positive), max(positive) * 1.3)
         axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(_apart(axes, counts))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
