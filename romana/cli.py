@@ -12,6 +12,7 @@ from romana.authoring.command import add, remove
 from romana.bench.command import bench
 from romana.console import ASK_THE_CLUSTER, ask, asking, dump, table
 from romana.insight.command import diff, explained, matrix, source_option
+from romana.insight.denied import log
 from romana.version import VERSION
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def status(path: str, as_json: bool) -> None:
         if answer["verified"]
         else "not compared yet: `romana verify`",
     }
+    shown["denied connections"] = answer["denied_log"]["text"]
     shown["others' firewalls"] = _others(answer["others"])
     refused = [("policy refused", each) for each in answer["policies_refused"]]
     table(("", ""), (*shown.items(), *refused))
@@ -118,6 +120,7 @@ def policy_show(name: str, path: str, as_json: bool) -> None:
 main.add_command(bench)
 main.add_command(diff)
 main.add_command(matrix)
+main.add_command(log)
 policy.add_command(add)
 policy.add_command(remove)
 

@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from romana.agent.answers import denied_by_pod
 from romana.agent.attachments import Attachments
 from romana.agent.blocks import ApiClaimer, Blocks, Claimer, ManifestClaimer
 from romana.agent.config import FIXED, Config
+from romana.agent.denial_log import DeniedConnections
 from romana.agent.drift import watch_routes, watch_tables
 from romana.agent.errors import NOT_AVAILABLE, RequestError
+from romana.agent.figures import Figures
 from romana.agent.foresight import Foresight
 from romana.agent.http import HealthServer
-from romana.agent.kernel import Kernel, KernelError
+from romana.agent.kernel import Kernel
 from romana.agent.metrics import Metrics
 from romana.agent.notify import notify
 from romana.agent.process import only_one, run_until
@@ -92,6 +93,17 @@ class Agent:
             interval_s=config.verify_every,
         )
         self._kernel.repairs.repaired = self._verification.repaired
+        self._figures = Figures(
+            store=self._store,
+            leases=self._leases,
+            blocks=self._blocks,
+            kernel=self._kernel,
+            reconciler=self._reconciler,
+            metrics=self._metrics,
+        )
+        self._denied = DeniedConnections(
+            config, state / "log-denied.json", self._kernel, self._reconciler, self._metrics
+        )
         self._attachments = Attachments(
             store=self._store,
             leases=self._leases,
@@ -113,6 +125,7 @@ class Agent:
         await server.start()
         if health:
             await health.start()
+        self._denied.begin()
         notify("READY=1\nSTATUS=reading every object")
         log.info("started", extra={"node": self._config.name, "source": self._config.source})
         try:
@@ -122,6 +135,7 @@ class Agent:
                 self._reconciler.run(),
                 self._kernel.connections.run(),
                 self._verification.run(),
+                self._denied.run(),
                 watch_tables(self._kernel, self._reconciler.audit),
                 watch_routes(self._kernel, self._reconciler.audit),
                 self._prepare(),
@@ -146,6 +160,7 @@ class Agent:
         self._config = config
         self._store.segment_labels = config.segment_labels
         self._kernel.configure(config)
+        self._denied.configure(config)
         self._blocks.configure(config.pods.zone, config.pods.layout(), config.pods.preferred)
         self._reconciler.audit()
         log.info("configuration read again")
@@ -213,6 +228,7 @@ class Agent:
             kernel=self._kernel,
             reconciler=self._reconciler,
             verification=self._verification,
+            denied=self._denied,
         )
         foresight = Foresight(reconciler=self._reconciler, node=lambda: self._kernel.addresses)
         runtime: dict[str, Handler] = {
@@ -235,6 +251,8 @@ class Agent:
             "verify": self._verification.verify,
             "matrix": foresight.matrix,
             "diff": foresight.diff,
+            "log.denied": self._denied.switch,
+            "log.denied.follow": self._denied.follow,
         }
 
     def _measured(self, name: str, handler: Handler) -> Handler:
@@ -263,27 +281,10 @@ class Agent:
         return HealthServer(
             self._config.metrics,
             self._metrics,
-            refresh=self._refresh,
+            refresh=self._figures.refresh,
             unhealthy=self._unhealthy,
             unready=self._unready,
         )
-
-    async def _refresh(self) -> None:
-        for kind, count in self._store.counts().items():
-            self._metrics.objects.labels(kind).set(count)
-        self._metrics.refused.set(len(self._store.refused))
-        self._metrics.refused_policies.set(len(self._store.refused_policies))
-        self._metrics.source_troubles.set(len(self._store.troubles))
-        for version in self._blocks.versions:
-            free = self._leases.free_count(self._blocks.own(), version)
-            self._metrics.addresses_free.labels(f"IPv{version}").set(free)
-        try:
-            for reason, count in (await self._kernel.dropped()).items():
-                self._metrics.dropped.labels(reason).set(count)
-            denied = await self._kernel.denied()
-            self._metrics.denied.counts = denied_by_pod(denied, self._reconciler.endpoints())
-        except KernelError as error:
-            log.debug("no counters", extra={"reason": str(error)})
 
     def _unhealthy(self) -> str:
         since = self._reconciler.troubled_since

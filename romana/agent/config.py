@@ -15,6 +15,8 @@ import yaml
 
 from romana.agent.errors import ConfigError
 from romana.dataplane.backends import BackendName
+from romana.dataplane.denials import GROUP
+from romana.dataplane.nflog import LAST_GROUP
 from romana.ipam.layout import Layout, LayoutError
 from romana.objects import SEGMENT_LABELS, Address, Network
 from romana.sources.api import ApiAddress
@@ -78,6 +80,20 @@ class PodSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+class DeniedLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`log_denied`: whether denied connections are logged, unless `romana log denied` says
+    otherwise; of pods of which namespaces (none named: of all); and over which group of netfilter's
+    log the kernel tells of them."""
+
+    enabled: bool = False
+    namespaces: tuple[str, ...] = ()
+    group: int = GROUP
+
+    def __post_init__(self) -> None:
+        if not 0 < self.group <= LAST_GROUP:
+            raise ValueError(f"`group` must be a number from 1 to {LAST_GROUP}")
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file.
 
@@ -100,6 +116,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         state: the directory of leases.
         segment_labels: the labels that put a pod into a segment of Romana policies; the first that
             a pod has counts.
+        log_denied: whether denied connections are logged.
         verify_every: how often to prove that the kernel enforces the policies, in seconds; 0 for
             only after repairs and when asked.
     """
@@ -118,6 +135,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: str = "127.0.0.1:9607"
     state: str = "/var/lib/romana"
     segment_labels: tuple[str, ...] = SEGMENT_LABELS
+    log_denied: DeniedLogSettings = DeniedLogSettings()
     verify_every: float = 600.0
 
     def __post_init__(self) -> None:
@@ -210,7 +228,7 @@ def _nearest(reason: str) -> str:
     key = reason.split("`")[1]
     known = {
         name
-        for struct in (Config, PodSettings, KubernetesSettings)
+        for struct in (Config, PodSettings, KubernetesSettings, DeniedLogSettings)
         for name in struct.__struct_fields__
     }
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)

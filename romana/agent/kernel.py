@@ -19,6 +19,7 @@ from romana.agent.wanted import WantedRoutes
 from romana.dataplane import links
 from romana.dataplane.backends import Enforcement
 from romana.dataplane.counted import DeniedPackets
+from romana.dataplane.denials import DenialLog
 from romana.dataplane.errors import DataplaneError, RouteError
 from romana.dataplane.link_check import check
 from romana.dataplane.links import PodLink
@@ -54,12 +55,14 @@ class Kernel:
     def __init__(self, config: Config, metrics: Metrics) -> None:
         self._config = config
         self._settings = Settings()
-        self._configured: tuple[Config, Mapping[Key, Node]] | None = None
+        self._configured: tuple[Config, Mapping[Key, Node], DenialLog | None] | None = None
         self._routes: frozenset[Route] | None = None
         self._wanted = WantedRoutes()
         self._around: Surroundings | None = None
         self._node: tuple[Address, ...] = config.node_addresses
         self._turns = Turns()
+        self.denial_log: DenialLog | None = None
+        """Of whose denied packets the kernel is to tell; the next round writes it."""
         self.enforcement = Enforcement(config.backend)
         self.connections = Connections(metrics)
         self.repairs = Repairs(metrics)
@@ -226,20 +229,20 @@ class Kernel:
         """Take what of configuration and nodes is in the table. Nodes are reached without
         masquerade: pod to node and back is as direct as pod to pod.
         """
-        if self._configured is not None and all(
-            map(is_, self._configured, (self._config, snapshot.nodes))
-        ):
+        basis = (self._config, snapshot.nodes, self.denial_log)
+        if self._configured is not None and all(map(is_, self._configured, basis)):
             return
         nodes = (address for node in snapshot.nodes.values() for address in node.addresses)
         settings = Settings(
             pod_networks=self._config.pods.layout().cidrs,
             direct_networks=(*self._config.unmasqueraded, *(ip_network(each) for each in nodes)),
             masquerade=self._config.masquerade,
+            denial_log=self.denial_log,
         )
         if settings != self._settings:
             self._settings = self.enforcement.settings = settings
             _forward({cidr.version for cidr in settings.pod_networks})
-        self._configured = (self._config, snapshot.nodes)
+        self._configured = basis
 
     async def _repair(self) -> None:
         """Put back what others have changed, and end what has passed meanwhile. A change of ours

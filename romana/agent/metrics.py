@@ -85,6 +85,11 @@ class Metrics:
         )
         self.denied = DeniedPackets()
         registry.register(self.denied)
+        self.denied_lines = Counter(
+            "romana_denied_lines",
+            "Denied connections that were logged, a line each",
+            registry=registry,
+        )
         self.rounds = Histogram(
             "romana_reconcile_seconds",
             "Time of one comparison of kernel and intent",

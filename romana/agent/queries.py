@@ -12,6 +12,7 @@ from typing import Any
 from romana.agent.answers import denied_of, ordered, route_values
 from romana.agent.blocks import Blocks
 from romana.agent.config import Config
+from romana.agent.denial_log import DeniedConnections
 from romana.agent.errors import BAD_REQUEST, NOT_FOUND, TRY_LATER, RequestError
 from romana.agent.kernel import Kernel
 from romana.agent.reconciler import NotEnforced, Reconciler
@@ -47,6 +48,7 @@ class Queries:
         kernel: Kernel,
         reconciler: Reconciler,
         verification: Verification,
+        denied: DeniedConnections,
     ) -> None:
         self._config = config
         self._store = store
@@ -55,6 +57,7 @@ class Queries:
         self._kernel = kernel
         self._reconciler = reconciler
         self._verification = verification
+        self._denied = denied
         self._began = time.monotonic()
 
     async def status(self, _: Mapping[str, Any]) -> Values:
@@ -83,11 +86,13 @@ class Queries:
             "backend_why": self._kernel.enforcement.why,
             "repairs": self._kernel.repairs.as_json(),
             "verified": self._verification.last.as_json() if self._verification.last else None,
+            "denied_log": self._denied.state(),
             "policies_refused": [str(error) for error in self._store.refused_policies],
             "others": [each.as_json() for each in others],
             "problems": [
                 *(str(problem) for problem in self._store.problems),
                 *(each.problem for each in others if each.problem),
+                *filter(None, (self._denied.problem,)),
             ],
         }
 

@@ -17,7 +17,7 @@ from romana.agent.kernel import Kernel, KernelError
 from romana.agent.metrics import Metrics
 from romana.agent.store import Store
 from romana.ipam.leases import Lease, Leases
-from romana.objects import Snapshot
+from romana.objects import Address, Key, Snapshot
 from romana.policy.admission import Admission, Endpoint
 from romana.policy.live import LiveCompiler
 from romana.sources.kubernetes import Backoff
@@ -153,6 +153,11 @@ class Reconciler:
                 for lease in leases
             )
         return self._endpoints
+
+    def holders(self, address: Address) -> tuple[Key, ...]:
+        """The pods that an address may belong to, of the whole cluster; none while a comparison is
+        under way."""
+        return self._compiler.holders(address)
 
     async def _round(self, since: float | None) -> bool:
         """One comparison; whether nothing is left to be tried again."""

@@ -23,7 +23,7 @@ from romana.dataplane.netlink import RulesetChanged
 from romana.dataplane.nftables import Settings
 from romana.dataplane.readback import table_text
 from romana.dataplane.ruleset import TABLE
-from romana.dataplane.trial import absent, may_pass, try_nftables
+from romana.dataplane.trial import LogTrial, absent, may_pass, try_nftables
 from romana.policy.admission import Admission
 
 BackendName = Literal["auto", "nftables", "iptables", "iptables-legacy", "iptables-nft"]
@@ -113,11 +113,18 @@ class Enforcement:
         self._wanted: Any = None
         self._swept = False
         self._undecided = 0
+        self._log_trial = LogTrial()
 
     @property
     def why(self) -> str:
         """Why this backend was chosen, for people; empty before the first Admission."""
         return self._chosen.why if self._chosen else ""
+
+    @property
+    def log_fault(self) -> str:
+        """Why this host cannot tell of denied packets although the settings ask for it, while
+        policies are in force all the same; empty where it can."""
+        return self._log_trial.fault
 
     @property
     def title(self) -> str:
@@ -142,7 +149,7 @@ class Enforcement:
         chosen, choice = self._chosen, self.choice
         if chosen is None or self._made_for != choice:
             chosen = await self._choose(choice)
-        chosen.renderer.settings = self.settings
+        chosen.renderer.settings = await self._log_trial.possible(self.settings, chosen.variant)
         wanted = chosen.renderer.render(admission)
         written = await chosen.backend.apply(wanted)
         if chosen is not self._chosen:

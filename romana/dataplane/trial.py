@@ -1,4 +1,4 @@
-"""Whether nftables does here what our table needs: it is tried, in a network namespace made for it.
+"""Whether this host does what our rules need: it is tried, in a network namespace made for it.
 
 A program that is not there, or a kernel that refuses, is one thing; a machine that has no memory or
 no time at this moment is another: that says nothing about nftables, and is tried again.
@@ -7,14 +7,26 @@ no time at this moment is another: that says nothing about nftables, and is trie
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 
 from romana.dataplane import nftables
 from romana.dataplane.commands import Timeout, run
+from romana.dataplane.denials import DenialLog
 from romana.dataplane.errors import CommandError
-from romana.dataplane.nftables import Settings
+from romana.dataplane.nftables import INTERFACE_PREFIX, Settings
 from romana.dataplane.ruleset import creation
-from romana.policy.admission import Admission, Direction, Grant, Program
+from romana.dataplane.xtables import tables
+from romana.dataplane.xtables.tools import Tools
+from romana.dataplane.xtables.variant import Variant, families
+from romana.policy.admission import (
+    Admission,
+    Direction,
+    Endpoint,
+    EndpointPrograms,
+    Grant,
+    Program,
+)
 
 ATTEMPTS = 3
 PAUSE_S = 0.2
@@ -80,8 +92,59 @@ async def try_nftables(attempts: int = ATTEMPTS) -> Trial:
     return Trial(works=False, certain=certain, reason=str(failures[-1]))
 
 
+async def try_log(variant: Variant | None, wanted: DenialLog) -> Trial:
+    """Load rules that tell of denied packets.
+
+    Args:
+        variant: the iptables that enforces policies; None where nftables does.
+        wanted: what they are to tell.
+    """
+    settings = Settings(denial_log=wanted)
+    try:
+        if variant:
+            tools = Tools(variant, started=lambda _: None)
+            await tools.printed(tables.render(_sample(), settings), families())
+        else:
+            sample = creation(nftables.render(_sample(), settings).structure())
+            await run("unshare", "--net", "nft", "-f", "-", text=sample, timeout_s=LIMIT_S)
+    except CommandError as error:
+        return Trial(works=False, certain=not may_pass(error), reason=str(error))
+    return Trial(works=True, certain=True)
+
+
+class LogTrial:
+    """Remembers what came of trying, so that it is done once for each wish. `fault` is why the
+    last one cannot be fulfilled; empty where it can."""
+
+    def __init__(self) -> None:
+        self.fault = ""
+        self._tried: tuple[Variant | None, DenialLog] | None = None
+        self._reduced: tuple[Settings, Settings] | None = None
+
+    async def possible(self, settings: Settings, variant: Variant | None) -> Settings:
+        """Settings, as far as this host can do them: that it has no log of netfilter must not keep
+        policies from being enforced.
+
+        Args:
+            settings: as they are wanted.
+            variant: the iptables that enforces policies; None where nftables does.
+        """
+        wanted = settings.denial_log
+        if wanted is None:
+            self.fault, self._tried = "", None
+        elif self._tried != (variant, wanted):
+            trial = await try_log(variant, wanted)
+            self.fault = trial.reason
+            self._tried = (variant, wanted) if trial.certain else None
+        if not self.fault:
+            return settings
+        if self._reduced is None or self._reduced[0] is not settings:
+            self._reduced = (settings, replace(settings, denial_log=None))
+        return self._reduced[1]
+
+
 def _sample() -> Admission:
-    """Programs with a set of every kind."""
+    """A pod, and programs with a set of every kind."""
     shapes = ((0, 0, 65535), (6, 0, 65535), (17, 53, 53), (132, 80, 90))
     grants = frozenset(
         Grant(family, low, high, *traffic)
@@ -93,4 +156,9 @@ def _sample() -> Admission:
         Program(name=f"sample-{each.value}", direction=each, policies=(), grants=grants)
         for each in Direction
     )
-    return Admission(programs={each.name: each for each in programs})
+    addresses = (ip_address("192.0.2.1"), ip_address("2001:db8::1"))
+    pod = Endpoint(interface=f"{INTERFACE_PREFIX}0", addresses=addresses, pod=("sample", "sample"))
+    return Admission(
+        endpoints={pod.interface: EndpointPrograms(endpoint=pod)},
+        programs={each.name: each for each in programs},
+    )

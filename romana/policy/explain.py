@@ -48,6 +48,14 @@ def explain(
     return Explanation(flow=flow, egress=egress, ingress=ingress, agrees=agrees)
 
 
+def isolating(snapshot: Snapshot, pod: Pod, direction: Direction) -> tuple[RomanaPolicy, ...]:
+    """The policies that isolate a pod in one direction, as Romana policies. The pod is not in its
+    node's network."""
+    found = PolicyIndex(snapshot, (pod.namespace,)).selecting(pod)
+    translated = (translate_direction(each, direction, snapshot.segment_labels) for each in found)
+    return tuple(each for each in translated if each is not None)
+
+
 class _Case:
     """A flow with the endpoints at its sides."""
 
@@ -76,11 +84,11 @@ class _Case:
         if settled is not None:
             known = pod is not None
             return Side(direction=direction, address=address, pod=key, known=known, outcome=settled)
-        isolating = () if pod is None else tuple(self._isolating(pod, direction))
+        policies = () if pod is None else isolating(self._snapshot, pod, direction)
         idle = () if pod is None else tuple(self._idle(pod, direction))
         matches = tuple(
             Match(policy, index)
-            for policy in isolating
+            for policy in policies
             for index, entry in enumerate(policy.entries)
             if self._admits(entry, direction)
         )
@@ -89,8 +97,8 @@ class _Case:
             direction=direction,
             address=address,
             pod=key,
-            outcome=outcome if isolating else Outcome.OPEN,
-            isolating=isolating,
+            outcome=outcome if policies else Outcome.OPEN,
+            isolating=policies,
             matches=matches,
             idle=tuple(policy.origin.text for policy in idle),
         )
@@ -116,12 +124,6 @@ class _Case:
     def _pod(self, endpoint: Endpoint | None) -> Pod | None:
         pod = None if endpoint is None else self._snapshot.pods.get(endpoint.pod)
         return None if pod is None or pod.host_network else pod
-
-    def _isolating(self, pod: Pod, direction: Direction) -> Iterator[RomanaPolicy]:
-        for policy in PolicyIndex(self._snapshot, (pod.namespace,)).selecting(pod):
-            translated = translate_direction(policy, direction, self._snapshot.segment_labels)
-            if translated is not None:
-                yield translated
 
     def _idle(self, pod: Pod, direction: Direction) -> Iterator[RomanaPolicy]:
         for policy in translate_idle(self._snapshot):

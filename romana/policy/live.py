@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from romana.objects import Key, Namespace, NetworkPolicy, OperatorPolicy, Pod, Snapshot
+from romana.objects import Address, Key, Namespace, NetworkPolicy, OperatorPolicy, Pod, Snapshot
 from romana.policy.admission import Admission, Endpoint, Grant
 from romana.policy.compile import Compiler
 from romana.policy.grants import GrantTable
@@ -69,6 +69,11 @@ class LiveCompiler:
             self.rebuilt += 1
         self._compiler = compiler
         return compiler.admission()
+
+    def holders(self, address: Address) -> tuple[Key, ...]:
+        """The pods that an address may belong to; none that is known while something is being
+        compiled."""
+        return tuple(self._compiler.pods.claiming(address)) if self._compiler else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,8 @@ class Host:
         self.log = self.directory / "agent.log"
         self.process = None
 
-    def start(self, wait=True):
-        """Start the agent, and wait until it enforces."""
+    def start(self, wait=True, **settings):
+        """Start the agent, with some settings of its own, and wait until it enforces."""
         command = [
             sys.executable,
             "-m",
@@ -85,6 +85,7 @@ class Host:
                     "socket": str(self.socket),
                     "state": str(self.directory / "state"),
                     "metrics": "127.0.0.1:9607",
+                    **settings,
                 }
             )
         )

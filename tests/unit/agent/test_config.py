@@ -30,6 +30,7 @@ node_address: 198.18.0.11
 socket: /run/romana/agent.sock
 metrics: 127.0.0.1:9607
 state: /var/lib/romana
+log_denied: {enabled: true, namespaces: [shop], group: 83}
 """
 
 
@@ -44,6 +45,8 @@ def test_everything_that_can_be_said(tmp_path):
     assert config.next_hops == (ip_address("198.18.0.1"),)
     assert config.node_addresses == (ip_address("198.18.0.11"),)
     assert (config.mtu, config.directory) == (1400, None)
+    denied = config.log_denied
+    assert (denied.enabled, denied.namespaces, denied.group) == (True, ("shop",), 83)
 
 
 def test_defaults_need_no_file():
@@ -67,6 +70,11 @@ def test_the_default_file_may_be_absent_and_no_other(tmp_path):
         (
             "pods: {blocksize: 3}",
             "pods: `blocksize` is not a known key; did you mean `block_size`?",
+        ),
+        ("log_denied: {group: 0}", "log_denied: `group` must be a number from 1 to 65535"),
+        (
+            "log_denied: {groups: 8}",
+            "log_denied: `groups` is not a known key; did you mean `group`",
         ),
         ("zzz: 3", "`zzz` is not a known key"),
         ("pods: {cidrs: [10.0.0.1/8]}", "pods: 10.0.0.1/8 has host bits set"),

@@ -90,6 +90,7 @@ STATUS = {
     "backend": "nftables",
     "repairs": {"policy": 0, "route": 0, "last": "", "traffic": []},
     "verified": None,
+    "denied_log": {"text": "logged, of shop (by the configuration)"},
     "policies_refused": ["RomanaPolicy p: spec.ingress[0].peers: names nobody"],
     "others": [{"table": "ip filter", "chain": "FORWARD", "priority": 0, "policy": "drop"}],
     "problems": ["a watch is broken"],
@@ -112,6 +113,7 @@ ENDPOINT = {
 }
 ROUTE = {"to": "10.0.1.0/25", "via": "198.18.0.2", "interface": None, "kind": "unicast"}
 BLOCK = {"block": "10.0.0.0/25", "node": "one", "here": True, "free": 12}
+LOGGED = {"on": False, "problem": "", "text": "not logged (by the configuration)"}
 EXPLAINED = {"admitted": True, "lines": ["egress of n/a: admitted", "the connection is admitted"]}
 
 
@@ -121,6 +123,9 @@ EXPLAINED = {"admitted": True, "lines": ["egress of n/a: admitted", "the connect
         (["status"], STATUS, "12 IPv4"),
         (["status"], STATUS, "ip filter, chain FORWARD: policy drop"),
         (["status"], STATUS, "RomanaPolicy p: spec.ingress[0].peers: names nobody"),
+        (["status"], STATUS, "logged, of shop (by"),
+        (["log", "denied"], LOGGED, "denied connections: not logged (by the configuration)"),
+        (["log", "denied", "on", "--namespace", "shop"], LOGGED, "denied connections: "),
         (["policy", "list"], [POLICY], "kube.n.p.ingress"),
         (["policy", "show", "n/p"], [POLICY], "pods_here: [n/a]"),
         (["endpoint", "list"], [ENDPOINT], "n/p"),
@@ -142,7 +147,7 @@ async def test_commands_print_tables_and_json(tmp_path, words, answer, shown):
         asked.append(parameters)
         return answer
 
-    methods = ("status", "policies", "endpoints", "routes", "blocks", "explain")
+    methods = ("status", "policies", "endpoints", "routes", "blocks", "explain", "log.denied")
     server = Server(tmp_path / "s", dict.fromkeys(methods, reply))
     await server.start()
     run = CliRunner().invoke
