@@ -20,6 +20,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
+import yaml
 
 from installer import artifacts, distributions
 from installer.artifacts.catalogue import cache_directory
@@ -54,6 +55,8 @@ REAL = {
     "203.0.113.5": "198.18.1.10",
     "kubernetes: auto": f"kubernetes: v1.20.2\n  package_repository: {json.dumps(APT_SOURCE)}",
     "# sudo_password_file:": "sudo_password_file:",
+    "user: deploy}": "user: deploy, key: .ssh/id_ed25519}",
+    "\n  user: deploy\n": "\n  user: deploy\n  key: .ssh/id_ed25519\n",
 }
 
 
@@ -117,11 +120,13 @@ class Office:
         script = f"cd {shlex.quote(str(self.directory))} && {line}"
         return self.place.command("sh", "-c", script)
 
-    def type(self, line: str, *options: str) -> Ended:
-        """A command as the documentation has it, with options that it needs without a terminal."""
+    def type(self, line: str, *options: str, then: str = "") -> Ended:
+        """A command as the documentation has it, with options that it needs without a terminal; or
+        with a line that comes after it in the same shell."""
         self.typed.append(line)
+        whole = f"{line} {shlex.join(options)}" if options else line
         done = subprocess.run(
-            self.words(shlex.join((*shlex.split(line), *options)) if options else line),
+            self.words(f"{whole}\n{then}"),
             env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -217,6 +222,7 @@ def _write_files(office: Office) -> None:
         assert documented in text
         text = text.replace(documented, real)
     (office.directory / "hosts.yml").write_text(text)
+    (office.directory / "hosts.json").write_text(json.dumps(_ansible(yaml.safe_load(text))))
     password = office.directory / "sudo-password"
     password.write_text(f"{PASSWORD}\n")
     password.chmod(0o600)
@@ -226,6 +232,36 @@ def _write_files(office: Office) -> None:
         address = str(machine.address) if port == 22 else f"[{machine.address}]:{port}"
         lines.append(f"{address} {machine.host_key}\n")
     (office.directory / ".ssh/known_hosts").write_text("".join(lines))
+
+
+def _ansible(inventory: dict) -> dict:
+    """The same inventory, as `ansible-inventory --list` prints it."""
+    shared = inventory["vars"]
+    words = f"-o ProxyJump={shared['user']}@{inventory['static']['bastions']['jump']['address']}"
+    hostvars = {
+        name: {
+            "ansible_host": host["address"],
+            "ansible_port": host.get("port", 22),
+            "ansible_user": shared["user"],
+            "ansible_ssh_private_key_file": shared["key"],
+            "ansible_become": True,
+            "ansible_become_password": PASSWORD,
+            # A server can always be reached through itself, too.
+            "ansible_ssh_common_args": f"{words} -o StrictHostKeyChecking=no",
+            "romana_segment": host["segment"],
+            "romana_labels": host.get("labels", {}),
+            "romana_static": {key: inventory["static"][key] for key in ("routing", "segments")},
+            "romana_cluster": inventory["cluster"],
+            "romana_network": inventory["network"],
+        }
+        for name, host in inventory["hosts"].items()
+    }
+    return {
+        "_meta": {"hostvars": hostvars},
+        "all": {"children": ["kube_control_plane", "kube_node"]},
+        "kube_control_plane": {"hosts": inventory["groups"]["controller"]},
+        "kube_node": {"hosts": inventory["groups"]["nodes"]},
+    }
 
 
 def _fetch(office: Office) -> None:

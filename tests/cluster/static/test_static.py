@@ -88,10 +88,28 @@ def test_without_a_password_it_is_said_how_to_give_one(office):
     assert any("--ask-sudo-password" in reason for reason in reasons)
 
 
+def test_the_doctor_finds_what_is_wrong_and_nothing_else(office):
+    before = held(office)
+    office.on("gamma", "ip address add 10.113.0.1/32 dev lo")
+    try:
+        ended = office.type("romana-install doctor -i hosts.yml", "--json")
+    finally:
+        office.on("gamma", "ip address del 10.113.0.1/32 dev lo")
+    assert ended.code == 1, ended.err
+    assert [(event["where"], event["what"]) for event in ended.of("Finding")] == [
+        ("gamma", "its address 10.113.0.1 lies in the range of pods, 10.112.0.0/12")
+    ]
+    healthy = office.type("romana-install doctor -i hosts.yml")
+    assert healthy.code == 0, healthy.out
+    assert "no problem; 3 of 3 hosts looked at, nothing changed" in healthy.out
+    assert held(office) == before
+    assert not office.state.joinpath("request.json").exists()
+
+
 @pytest.fixture(scope="module")
 def installed(office):
     """The cluster, made by the page's own command; the router gets the routes that are told."""
-    ended = office.type(INSTALL, "--check", "--json")
+    ended = office.type(f"{INSTALL} --check", "--json")
     assert ended.code == 2, ended.err
     routes = [
         shlex.split(event["text"].partition("needs a route: ")[2])
@@ -139,10 +157,27 @@ def test_a_second_run_changes_nothing(installed):
 def test_the_verbs_for_a_cluster_work(installed):
     status = installed.type("romana-install status -n baremetal", "--json")
     assert (status.code, json.loads(status.out)["problems"]) == (0, [])
-    printed = installed.type("romana-install kubeconfig -n baremetal").out.strip()
+    line = "export KUBECONFIG=$(romana-install kubeconfig -n baremetal)"
+    printed = installed.type(line, then="echo $KUBECONFIG").out.strip()
     assert printed == str(installed.state / "kubeconfig")
     assert "https://198.18.1.10:6443" in Path(printed).read_text()
     assert "load average" in installed.type("romana-install ssh gamma -n baremetal -- uptime").out
+
+
+def test_ansibles_list_is_the_same_inventory(installed):
+    """As a file, and from an executable. A bastion that is asked for once more, by its address, is
+    as good as the one of the other inventory."""
+    ended = installed.type("romana-install static -i hosts.json --check", "--json")
+    assert ended.code == 0, ended.out + ended.err
+    assert ended.results("changed", "failed", "unreachable") == []
+    ignored = [event["text"] for event in ended.of("Notice") if "is ignored" in event["text"]]
+    assert len(ignored) == 3
+    assert "host keys are always checked" in ignored[0]
+    dynamic = installed.directory / "dynamic"
+    dynamic.write_text('#!/bin/sh\n[ "$1" = --list ] && cat hosts.json\n')
+    dynamic.chmod(0o755)
+    executed = installed.type("romana-install doctor -i dynamic")
+    assert executed.code == 0, executed.out
 
 
 def test_a_password_is_asked_for_on_the_terminal(installed):
