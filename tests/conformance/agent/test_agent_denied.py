@@ -37,8 +37,9 @@ def guarded(request, cluster, hosts, pods):
     cluster.within(LIMIT_S, lambda: not pods["b2"].reaches(pods["b1"]))
     yield host
     host.ask("log.denied", switch="default")
-    reload(host, backend="auto")
+    reload(host, backend="nftables")
     cluster.within(LIMIT_S, lambda: host.ask("status")["backend"] == "nftables")
+    reload(host, backend="auto")
 
 
 def send(pod, to, port, count=1):
