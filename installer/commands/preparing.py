@@ -13,6 +13,7 @@ from pathlib import Path
 from installer import artifacts, pki
 from installer.artifacts.choice import choose, record
 from installer.artifacts.download import Site
+from installer.artifacts.elf import glibc_needed
 from installer.artifacts.upstream import Name
 from installer.cluster import Cluster, Host
 from installer.commands.adopting import adopt_lost
@@ -28,7 +29,7 @@ from installer.pki import Credentials
 from installer.roles import ROLES
 from installer.roles.brought import python_version
 from installer.roles.brought import wanted as brought
-from installer.roles.preflight import examine, notes
+from installer.roles.preflight import examine, libraries, notes
 from installer.roles.role import Role, Target
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -103,6 +104,7 @@ def prepare(
         architecture=architecture,
         emit=emit,
     )
+    _fit(facts, had)
     adopt_lost(cluster, sessions, emit)
     credentials = pki.ensure(cluster)
     meant = [host for host in cluster.hosts if not limit or host.name in limit]
@@ -170,6 +172,16 @@ def _brought(cluster: Cluster, facts: Mapping[str, Facts]) -> frozenset[Name]:
         if host.name in facts
         for name in brought(facts[host.name], controller=host.is_controller)
     )
+
+
+def _fit(facts: Mapping[str, Facts], had: artifacts.Artifacts) -> None:
+    """Stop where a program would not start with a host's C library."""
+    needed = {name: glibc_needed(had.program(name).path) for name in had.programs}
+    found = {name: version for name, version in needed.items() if version}
+    if problems := libraries(facts, found, had.kubernetes):
+        raise PreflightError(
+            "Kubernetes does not fit the hosts; nothing was changed on them", problems
+        )
 
 
 def _architecture(facts: Mapping[str, Facts]) -> str:

@@ -60,6 +60,31 @@ def examine(cluster: Cluster, facts: Mapping[str, Facts], version: str) -> tuple
     return tuple(found)
 
 
+def libraries(
+    facts: Mapping[str, Facts], programs: Mapping[str, tuple[int, int]], version: str
+) -> tuple[Problem, ...]:
+    """Programs that would not start with a host's C library; most of Kubernetes' are static, the
+    kubelet is not.
+
+    Args:
+        facts: by host name.
+        programs: the glibc that each needs, by its name; those that need none left out.
+        version: of Kubernetes.
+    """
+    return tuple(
+        Problem(
+            where=name,
+            what=f"{program} {version} needs glibc {needed[0]}.{needed[1]}, and {row.name} has "
+            f"{row.libc[0]}.{row.libc[1]}",
+            advice="use an older kubernetes:, or a download_url with static builds",
+        )
+        for name, seen in facts.items()
+        if (row := distributions.find(seen.os_id, seen.os_version))
+        for program, needed in sorted(programs.items())
+        if needed > row.libc
+    )
+
+
 def notes(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[str, ...]:
     """What is no problem but should be said."""
     swapping = [name for name, seen in facts.items() if seen.container and seen.swap_mb]

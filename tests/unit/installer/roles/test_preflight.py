@@ -8,7 +8,7 @@ import pytest
 
 from installer.cluster import Cluster
 from installer.hosts.facts import Facts
-from installer.roles.preflight import examine, notes, problems
+from installer.roles.preflight import examine, libraries, notes, problems
 from installer.roles.role import Target
 
 Targets = Callable[..., Target]
@@ -226,3 +226,11 @@ def test_segments_are_what_hosts_reach_directly(cluster: Cluster, facts: dict[st
     there = replace(n1, segment="rack-2", gateway=gateway, address=IPv4Address("198.51.100.12"))
     seen = {**facts, "n1": replace(facts["n1"], addresses=("198.51.100.12/24",))}
     assert examine(replace(cluster, hosts=(c1, there, n2)), seen, "v1.20.2") == ()
+
+
+def test_hosts_with_an_older_library_are_told(facts: dict[str, Facts]) -> None:
+    old = replace(facts["n1"], os_id="ubuntu", os_version="14.04")
+    (found,) = libraries({**facts, "n1": old}, {"kubelet": (2, 28)}, "v1.28.1")
+    assert found.where == "n1"
+    assert found.what == "kubelet v1.28.1 needs glibc 2.28, and Ubuntu 14.04 has 2.19"
+    assert libraries({**facts, "n1": old}, {"kubelet": (2, 17)}, "v1.28.1") == ()
