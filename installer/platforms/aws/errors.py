@@ -70,7 +70,9 @@ def explained(service: str, operation: str, region: str, code: str, text: str) -
         code: AWS' own word.
         text: what AWS said.
     """
-    permission = f"{_PREFIX.get(service, service)}:{operation}"
+    # What is refused may be another permission than the call's own: PassRole, CreateTags.
+    named = re.search(r"not authorized to perform: ([a-z0-9-]+:\w+)", text)
+    permission = named[1] if named else f"{_PREFIX.get(service, service)}:{operation}"
     missing = ""
     if code in DENIED:
         missing = permission

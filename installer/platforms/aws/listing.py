@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from installer.cluster import Cluster, Host
+from installer.events import ResourceResult
 from installer.inventory.aws import Aws
-from installer.platforms.aws import prices
+from installer.platforms.aws import prices, routes
 from installer.platforms.aws.difference import Change, Field
 from installer.platforms.aws.records import Seen
 from installer.platforms.aws.wanted import instance_type
@@ -101,3 +102,41 @@ def _cost(cluster: Cluster, settings: Aws, changes: Sequence[Change], seen: Seen
     yield f"pay {prices.told(machines(added), settings.region)}"
     if len(added) < len(cluster.hosts):
         yield f"pay for the whole cluster {prices.told(machines(cluster.hosts), settings.region)}"
+
+
+def notes(cluster: Cluster, changes: Sequence[Change], seen: Seen) -> tuple[str, ...]:
+    """What the operator should know: instances of nobody, and others' routes into the pods."""
+    known = {host.name for host in cluster.hosts}
+    strangers = [
+        f"host {each.ref.name} ({each.id}) is not in the inventory any more; left as it is, and "
+        "paid for"
+        for each in seen.of("instance")
+        if each.ref.name not in known
+    ]
+    ours = {change.ref for change in changes}
+    interfaces = {str(each.details["interface"]) for each in seen.of("instance")}
+    foreign = [
+        f"{each.ref} leads to {each.id}, which is not of this cluster; kept"
+        for each in seen.of("route")
+        if each.ref not in ours
+        and each.id not in interfaces
+        and routes.within(each, cluster.network.pods)
+    ]
+    return (*strangers, *foreign)
+
+
+WHERE = "aws"
+"""How the cloud is called where otherwise a host's name stands."""
+
+
+def result(change: Change) -> ResourceResult:
+    """A change that was made, as an event."""
+    return ResourceResult(
+        host=WHERE,
+        role="cloud",
+        resource=str(change.ref),
+        outcome="changed",
+        before="; ".join(field.before for field in change.fields if field.before) or "absent",
+        after="; ".join(field.after for field in change.fields if field.after) or "absent",
+        diff="\n".join(diff(change)),
+    )

@@ -26,6 +26,13 @@ def silent(event: object) -> None:
             "add ec2:CreateVpc to its policy (docs/aws.md lists all that is needed)",
         ),
         (
+            "UnauthorizedOperation",
+            "You are not authorized to perform this operation. User: arn:aws:iam::1:user/operator "
+            "is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/x",
+            "aws: iam:PassRole is not permitted to arn:aws:iam::1:user/operator",
+            "add iam:PassRole to its policy (docs/aws.md lists all that is needed)",
+        ),
+        (
             "ExpiredToken",
             "The security token included in the request is expired",
             "aws: the credentials have expired",
