@@ -30,10 +30,11 @@ class RunStarted:
 class Notice:
     """Something the operator should know, in one line: a choice that was made, a fallback, a
     warning. What is only for the log file (the output of commands) has the level debug, and may
-    have many lines."""
+    have many lines. `diff` is how something would differ, a unified diff or empty."""
 
     text: str
     level: Literal["debug", "info", "warning"] = "info"
+    diff: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

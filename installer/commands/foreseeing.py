@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from installer.cluster import Cluster, Host
 from installer.engine.plan import applies
-from installer.events import Emit, Notice, ResourceResult, RoleStarted
+from installer.events import Emit, Notice
 from installer.roles import ROLES
 
 
@@ -20,27 +20,11 @@ def foresee(cluster: Cluster, making: Sequence[str], absent: Sequence[Host], emi
         absent: hosts that are not there yet.
         emit: is told.
     """
-    title = RoleStarted(role=cluster.platform, title="Make the hosts", hosts=(cluster.platform,))
-    if any("\n" in each for each in making):
-        emit(title)
     for each in making:
         text, _, diff = each.partition("\n")
-        if diff:
-            emit(_change(cluster, text, diff))
-        else:
-            emit(Notice(text=f"would {text}"))
+        emit(Notice(text=f"would {text}", diff=diff))
     for names, roles in installing(cluster, absent).items():
         emit(Notice(text=f"would install on {', '.join(names)}: {', '.join(roles)}"))
-
-
-def _change(cluster: Cluster, text: str, diff: str) -> ResourceResult:
-    return ResourceResult(
-        host=cluster.platform,
-        role=cluster.platform,
-        resource=f"would {text}",
-        outcome="changed",
-        diff=diff,
-    )
 
 
 def installing(cluster: Cluster, hosts: Sequence[Host]) -> dict[tuple[str, ...], tuple[str, ...]]:

@@ -116,6 +116,7 @@ class Console:
             # Sentences break between words; only a terminal has a width to break at.
             whole = not self._rich.is_terminal
             self._rich.print(Text(event.text, style), soft_wrap=whole, highlight=False)
+            self._show_diff(event.diff)
 
     def _finding(self, event: Finding) -> None:
         self.line((f"{event.where}: ", "bold red"), event.what)
@@ -177,9 +178,11 @@ class Console:
         self.line(*resource_line(event, self._width, width))
         for line in event.reason.splitlines() if event.outcome != "skipped" else ():
             self.line(f"      {_cut(line)}")
-        if self._diff and event.diff:
-            for text in event.diff.splitlines():
-                self.line((f"      {text}", _diff_colour(text)))
+        self._show_diff(event.diff)
+
+    def _show_diff(self, diff: str) -> None:
+        for text in diff.splitlines() if self._diff else ():
+            self.line((f"      {text}", _diff_colour(text)))
 
     def _finished(self, event: RoleFinished) -> None:
         self._drop(event.host)
