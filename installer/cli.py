@@ -286,6 +286,7 @@ def doctor(platform: Platform | None, as_json: bool, **given: Any) -> None:
 
 @main.command()
 @_cluster
+@_reaching
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The archive, or a directory for it."
 )
@@ -296,6 +297,7 @@ def support(
     settings: tuple[str, ...],
     output: Path | None,
     as_json: bool,
+    **reach: Any,
 ) -> None:
     """Collects what someone who is to help has to see, in one archive.
 
@@ -309,12 +311,13 @@ def support(
     """
     from installer.commands import support as collecting
 
-    wish = Wish(inventory=inventory, name=name, settings=settings)
+    wish = _wish(inventory=inventory, name=name, settings=settings, **reach)
     _run(lambda reporting: collecting.collect(wish, output, reporting), as_json)
 
 
 @main.command()
 @_cluster
+@_reaching
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The file, or a directory for it."
 )
@@ -328,7 +331,7 @@ def support(
 @_json
 def backup(
     inventory: Path | None, name: str, settings: tuple[str, ...], output: Path | None,
-    keep_days: int | None, as_json: bool,
+    keep_days: int | None, as_json: bool, **reach: Any,
 ) -> None:  # fmt: skip
     """Backs a cluster up into one file, which is verified: what etcd holds, the cluster's secrets,
     and how it was asked for.
@@ -341,18 +344,19 @@ def backup(
     """
     from installer.commands import backup as backing
 
-    wish = Wish(inventory=inventory, name=name, settings=settings)
+    wish = _wish(inventory=inventory, name=name, settings=settings, **reach)
     _run(lambda reporting: backing.take(wish, output, keep_days, reporting), as_json)
 
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @_cluster
+@_reaching
 @_json
 @_yes
 def restore(
     file: Path, inventory: Path | None, name: str, settings: tuple[str, ...], as_json: bool,
-    yes: bool,
+    yes: bool, **reach: Any,
 ) -> None:  # fmt: skip
     """Rebuilds a lost control plane from a backup, on the same hosts or on new ones.
 
@@ -365,7 +369,7 @@ def restore(
     """
     from installer.commands import backup as backing
 
-    wish = Wish(inventory=inventory, name=name, settings=settings)
+    wish = _wish(inventory=inventory, name=name, settings=settings, **reach)
     _run(lambda reporting: backing.restore(wish, file, _asking(yes or as_json), reporting), as_json)
 
 

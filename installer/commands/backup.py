@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -158,9 +158,7 @@ def restore(wish: Wish, file: Path, confirm: Callable[[str], bool], reporting: R
     if not known.exists():
         lay_down(held, state)
         reporting.emit(Notice(text=f"{state}: laid down from the backup"))
-    wanted = Wish(
-        inventory=wish.inventory, name=described.cluster, nodes=wish.nodes, settings=wish.settings
-    )
+    wanted = replace(wish, name=described.cluster)
     restoring = _Restoring(held, reporting)
     how = How(confirm=lambda _: True, first=restoring.run)
     return converge(clusters.known(wanted).platform, wanted, how, reporting)

@@ -45,8 +45,11 @@ def wanted(platform: Platform, wish: Wish) -> tuple[Inventory, Path]:
 
     Raises:
         InventoryError: it is unsound.
+        InstallerError: servers are wanted, and no inventory names them.
     """
-    file = wish.inventory or DEFAULT / f"{platform}.yml"
+    file = wish.inventory or (
+        _recorded(wish.name) if platform == "static" else DEFAULT / f"{platform}.yml"
+    )
     request = Request(
         platform=platform,
         clusters=clusters_directory(),
@@ -58,6 +61,24 @@ def wanted(platform: Platform, wish: Wish) -> tuple[Inventory, Path]:
     inventory = load(file, request)
     cluster = provide(inventory.cluster, wish.sudo_password_file, wish.sudo_password)
     return replace(inventory, cluster=cluster), file.resolve()
+
+
+def _recorded(name: str) -> Path:
+    """The inventory that servers were named in the last time.
+
+    Raises:
+        InstallerError: there was no last time.
+    """
+    record = clusters_directory() / name / RECORD
+    data = json.loads(record.read_text()) if name and record.is_file() else {}
+    if data.get("platform") != "static":
+        raise InstallerError(
+            "there is no inventory that names the servers",
+            "give one: romana-install static -i hosts.yml; inventories/baremetal.yml is one to "
+            "start from",
+        )
+    file = Path(data["inventory"])
+    return file if file.is_file() else record.with_name("inventory.yml")
 
 
 def platform_of(wish: Wish) -> Platform:

@@ -156,6 +156,9 @@ def test_a_second_run_changes_nothing(installed):
     ended = installed.type(INSTALL, *QUICK)
     assert ended.code == 0, ended.err
     assert ended.results("changed", "failed", "skipped", "unreachable") == []
+    # By its name, as messages tell to finish an installation.
+    named = installed.type("romana-install static -n baremetal --check", "--json")
+    assert named.code == 0, named.err
     assert held(installed) == before
 
 

@@ -56,6 +56,9 @@ def test_an_unsound_inventory_is_refused_with_all_its_problems_and_nothing_is_ma
         (("kubeconfig", "-n", "other"), "there is no cluster other on this machine"),
         (("ssh", "node1"), "make one: romana-install sandbox"),
         (("destroy", "--yes"), "there is no cluster sandbox on this machine"),
+        (("static",), "give one: romana-install static -i hosts.yml"),
+        (("static", "-n", "racks"), "there is no inventory that names the servers"),
+        (("doctor", "-i", "/nowhere.yml"), "/nowhere.yml: cannot be read: No such file"),
     ],
 )
 def test_bad_input_is_one_error_with_what_to_do(words: tuple[str, ...], says: str) -> None:
