@@ -16,6 +16,7 @@ from romana.agent.config import FIXED, Config
 from romana.agent.denial_log import DeniedConnections
 from romana.agent.drift import watch_routes, watch_tables
 from romana.agent.errors import NOT_AVAILABLE, RequestError
+from romana.agent.explanations import Explanations
 from romana.agent.figures import Figures
 from romana.agent.foresight import Foresight
 from romana.agent.http import HealthServer
@@ -230,6 +231,7 @@ class Agent:
             verification=self._verification,
             denied=self._denied,
         )
+        explanations = Explanations(self._reconciler, self._kernel)
         foresight = Foresight(reconciler=self._reconciler, node=lambda: self._kernel.addresses)
         runtime: dict[str, Handler] = {
             "cni.add": self._attachments.add,
@@ -247,7 +249,7 @@ class Agent:
             "endpoints": queries.endpoints,
             "routes": queries.routes,
             "blocks": queries.blocks,
-            "explain": queries.explain,
+            "explain": explanations.explain,
             "verify": self._verification.verify,
             "matrix": foresight.matrix,
             "diff": foresight.diff,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
@@ -21,13 +20,9 @@ from romana.agent.verification import Verification
 from romana.dataplane.errors import DataplaneError
 from romana.dataplane.foreign import ForeignChain, foreign_chains
 from romana.ipam.leases import Leases
-from romana.objects import Protocol
-from romana.policy.admission import Direction, Endpoint, EndpointPrograms, Flow, Program
+from romana.policy.admission import EndpointPrograms, Flow, Program
 from romana.policy.judge import Judge
 from romana.policy.model import RomanaPolicy
-from romana.verify.forms import UnknownForm
-from romana.verify.reading import table_of
-from romana.verify.trace import trace
 from romana.version import VERSION
 
 Values = dict[str, Any]
@@ -235,63 +230,6 @@ class Queries:
                 key=lambda each: (each.cidr.version, int(each.cidr.network_address)),
             )
         ]
-
-    async def explain(self, parameters: Mapping[str, Any]) -> Values:
-        """Why a flow passes, or what stops it.
-
-        Raises:
-            RequestError: the question names something that is not there.
-        """
-        from romana.policy.explain import explain
-        from romana.policy.parties import UnknownParty, flow_between
-
-        snapshot, endpoints = self._reconciler.snapshot, self._reconciler.endpoints()
-        try:
-            protocol = Protocol(str(parameters.get("protocol", "TCP")).upper())
-            flow = flow_between(
-                snapshot,
-                str(parameters["from"]),
-                str(parameters["to"]),
-                protocol,
-                parameters["port"],
-                endpoints,
-            )
-        except UnknownParty as error:
-            raise RequestError(NOT_FOUND, str(error)) from error
-        except (KeyError, ValueError) as error:
-            raise RequestError(
-                BAD_REQUEST, f"explain needs from, to, port, protocol: {error}"
-            ) from error
-        found = explain(snapshot, flow, endpoints, self._reconciler.admission)
-        kernel = await self._traced(flow, endpoints)
-        lines = [*found.lines, *(each["text"] for each in kernel["sides"])]
-        if kernel["unknown"]:
-            lines.append(f"the kernel's table is not understood: {kernel['unknown']}")
-        if kernel["sides"] and not found.admitted:
-            counts = ", ".join(f"{name} {count}" for name, count in kernel["dropped"].items())
-            lines.append(f"packets dropped on this host since its table was made: {counts}")
-        return {**found.as_json(), "kernel": kernel, "lines": lines}
-
-    async def _traced(self, flow: Flow, endpoints: Sequence[Endpoint]) -> Values:
-        """What the kernel of this host does with a connection, on the sides that are here."""
-        found: Values = {"sides": [], "dropped": {}, "unknown": ""}
-        reading = await self._kernel.enforcement.reading()
-        if reading is None:
-            return found
-        try:
-            table = await asyncio.to_thread(table_of, reading)
-            for direction, own in (
-                (Direction.EGRESS, flow.source),
-                (Direction.INGRESS, flow.destination),
-            ):
-                for each in endpoints:
-                    if own in each.addresses:
-                        traced = await asyncio.to_thread(trace, table, each, direction, flow)
-                        found["sides"].append(traced.as_json())
-        except UnknownForm as error:
-            found["unknown"] = error.what
-        found["dropped"] = dict(await self._kernel.dropped())
-        return found
 
 
 def _is_meant(policy: RomanaPolicy, name: object) -> bool:

@@ -14,6 +14,7 @@ from romana.console import ASK_THE_CLUSTER, ask, asking, dump, table
 LIMIT_S = 300
 """For a question about the whole of a large cluster."""
 CHANGED = 2
+NO_KERNEL = "no kernel was asked: this is what the objects alone say"
 SHOWN = 50
 Values = dict[str, Any]
 
@@ -94,7 +95,7 @@ def explained(source: str, parameters: Values) -> Values:
     except UnknownParty as error:
         raise click.ClickException(str(error)) from error
     found = explain(snapshot, flow)
-    return {**found.as_json(), "kernel": None, "lines": list(found.lines)}
+    return {**found.as_json(), "kernel": None, "lines": [*found.lines, NO_KERNEL]}
 
 
 def offline(source: str) -> Any:

@@ -109,7 +109,7 @@ class Interpreter:
         result = Fate()
         returned = EMPTY
         for rule in chain.rules:
-            for verdict, matched in self._decided(rule, case, packets):
+            for verdict, matched in self.decided(rule, case, packets):
                 packets = minus(packets, matched)
                 found = self._verdict(verdict, case, matched, depth)
                 result = result.joined(found)
@@ -165,10 +165,14 @@ class Interpreter:
             )
         return known
 
-    def _decided(
+    def decided(
         self, rule: Rule, case: PacketClass, packets: Region
     ) -> Iterator[tuple[Verdict, Region]]:
-        """What a rule matches, with the verdict on it."""
+        """What a rule matches of packets, with the verdict on it.
+
+        Raises:
+            UnknownForm: the rule cannot be followed.
+        """
         for match in rule.matches:
             if not packets:
                 return

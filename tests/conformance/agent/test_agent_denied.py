@@ -117,6 +117,34 @@ def test_denied_connections_are_logged_as_long_as_that_is_wanted(cluster, guarde
     sound(guarded, repairs)
 
 
+def counters(host, source, to, port):
+    """What the kernel has counted on the way of a connection, by kind."""
+    ends = {"from": source.key, "to": to.key}
+    answer = host.ask("explain", **ends, port=port, protocol="UDP" if port > 1000 else "TCP")
+    (side,) = answer["kernel"]["sides"]
+    assert all(str(each["packets"]) in side["counted"] for each in side["counters"])
+    assert side["counted"] in answer["lines"] or not side["counters"]
+    return {each["kind"]: each["packets"] for each in side["counters"]}
+
+
+def test_an_explanation_shows_what_was_counted_on_the_way(cluster, guarded, pods):
+    source, to = pods["b2"], pods["b1"]
+    before = counters(guarded, source, to, 1007)
+    assert {"not admitted", "denied"} <= before.keys()
+    send(source, to, 1007, count=4)
+    more = before["denied"] + 4
+    cluster.within(LIMIT_S, lambda: counters(guarded, source, to, 1007)["denied"] == more)
+    after = counters(guarded, source, to, 1007)
+    assert after["not admitted"] == before["not admitted"] + 4
+    assert all(after[kind] > before[kind] for kind in before)
+    admitted = counters(guarded, pods["a2"], to, 80)
+    assert "denied" not in admitted
+    cluster.within(LIMIT_S, lambda: pods["a2"].reaches(to))
+    after = counters(guarded, pods["a2"], to, 80)
+    assert "admitted" in after
+    assert all(after[kind] > admitted[kind] for kind in after)
+
+
 def test_the_switch_is_kept_over_a_restart(cluster, guarded, pods):
     repairs = guarded.ask("status")["repairs"]["policy"]
     guarded.ask("log.denied", switch="on", namespaces=["shop"])

@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 from xtables_kernel import random_admission
 
+from romana.dataplane.denials import DenialLog
 from romana.dataplane.nftables import Settings
 from romana.dataplane.xtables.listing import Listing
 from romana.dataplane.xtables.sets import IpSet, SetKey
@@ -16,6 +17,7 @@ from romana.policy.admission import (
     Direction,
     Endpoint,
     EndpointPrograms,
+    Flow,
     Grant,
     Program,
 )
@@ -23,6 +25,7 @@ from romana.verify.forms import UnknownForm
 from romana.verify.intent import Intent, Masquerading
 from romana.verify.proof import prove
 from romana.verify.reading import table_of
+from romana.verify.trace import trace
 
 SETTINGS = Settings(
     pod_networks=tuple(map(ip_network, ("10.112.0.0/12", "fd00:112::/48"))),
@@ -104,6 +107,63 @@ def test_an_element_too_many_is_found():
     assert "kernel admits TCP 203.0.113.9 -> 10.112.0.5:443 (from eth0 to pod t/t)" in findings(
         listing, found
     )
+
+
+def test_what_rules_and_elements_have_counted_is_told_on_the_way_of_a_connection():
+    endpoint = Endpoint(interface="rom1", addresses=(ip_address("10.112.0.5"),), pod=("t", "t"))
+    peer = int(ip_address("203.0.113.5"))
+    program = Program(
+        name="p",
+        direction=Direction.INGRESS,
+        policies=(),
+        grants=frozenset((Grant(4, peer, peer, 6, 80, 80),)),
+    )
+    found = Admission(
+        endpoints={"rom1": EndpointPrograms(endpoint=endpoint, ingress="p")},
+        programs={"p": program},
+    )
+    tables = render(found, dataclasses.replace(SETTINGS, denial_log=DenialLog()))
+    counts = {
+        chain: tuple(range(10 * number, 10 * number + len(rules)))
+        for number, (chain, rules) in enumerate(tables.chains[4, MANGLE].items(), 1)
+    }
+    denied = SetKey(4, "ROMANA-DENY-IN", "denied")
+    counting = dataclasses.replace(tables.sets[denied], packets={"10.112.0.5,rom1": 4711})
+    listing = dataclasses.replace(
+        listed(tables),
+        sets={**tables.sets, denied: counting},
+        packets={(4, MANGLE): counts},
+    )
+
+    def told(port):
+        ends = {"source": ip_address("203.0.113.5"), "destination": endpoint.addresses[0]}
+        flow = Flow(**ends, protocol=6, port=port)
+        return trace(table_of(listing), endpoint, Direction.INGRESS, flow)
+
+    judged = counts["ROMANA-TO-POD"][-2]
+    admits, denies = counts["ROMANA-I-p"]
+    admitted = told(80)
+    assert admitted.passes
+    assert [tuple(each) for each in admitted.counters] == [
+        ("judged", judged, "ROMANA-TO-POD/4"),
+        ("admitted", admits, "hp of ROMANA-I-p/4"),
+    ]
+    refused = told(81)
+    assert not refused.passes
+    assert refused.counted == (
+        f"packets counted on its way at rom1: {judged} judged for the pod, "
+        f"{denies} not admitted by ROMANA-I-p/4, 4711 denied for the pod"
+    )
+    assert findings(listing, found) == []
+    silent = trace(
+        table_of(listed(tables)),
+        endpoint,
+        Direction.INGRESS,
+        Flow(
+            source=ip_address("203.0.113.5"), destination=endpoint.addresses[0], protocol=6, port=81
+        ),
+    )
+    assert (silent.counters, silent.counted) == ((), "")
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,7 @@ def test_an_explanation_needs_no_agent(directory):
     done = romana(directory, "explain", *ends)
     assert done.exit_code == 0
     assert "denied: isolated by NetworkPolicy shop/guard; no rule matched" in done.output
+    assert "no kernel was asked" in done.output
     answer = json.loads(romana(directory, "explain", *ends, "--json").output)
     assert (answer["admitted"], answer["agrees"], answer["kernel"]) == (False, True, None)
     wrong = romana(directory, "explain", "--from", "away/nobody", "--to", "shop/db")
