@@ -26,10 +26,21 @@ module Romana
       @values = values
     end
 
-    def provider = @values["provider"]
-    def memory = number("memory")
-    def cpus = number("cpus")
-    def packages = @values["packages"].to_s.empty? ? nil : @values["packages"]
+    def provider
+      @values["provider"]
+    end
+
+    def memory
+      number("memory")
+    end
+
+    def cpus
+      number("cpus")
+    end
+
+    def packages
+      @values["packages"] unless @values["packages"].to_s.empty?
+    end
 
     # Machines of each cluster, by name: their numbers.
     def clusters
@@ -50,19 +61,24 @@ module Romana
       [File.basename(made), "file://#{LXC_BOX}"]
     end
 
-    def cidr(provider, number)
-      place = place(provider, number)
-      "#{place[:ip]}/#{IPAddr.new(place[:netmask]).to_i.to_s(2).count("1")}"
+    # Addresses are the provider's network's, and a machine's number.
+    def place(provider, number)
+      network = network(provider)
+      mask = IPAddr.new("255.255.255.255").mask(network.prefix)
+      { ip: IPAddr.new(network.to_i + number, Socket::AF_INET).to_s, netmask: mask.to_s }
     end
 
-    def place(provider, number)
-      network = IPAddr.new(of("network", provider).to_s)
-      { ip: IPAddr.new(network.to_i + number, Socket::AF_INET).to_s, netmask: network.netmask }
-    rescue IPAddr::Error
-      raise Unsound, key: "network", what: "like 192.168.56.0/24", value: @values["network"]
+    def cidr(provider, number)
+      "#{place(provider, number)[:ip]}/#{network(provider).prefix}"
     end
 
     private
+
+    def network(provider)
+      IPAddr.new(of("network", provider).to_s)
+    rescue IPAddr::Error
+      raise Unsound, key: "network", what: "like 192.168.56.0/24", value: @values["network"]
+    end
 
     def number(key)
       Integer(@values[key])
@@ -85,7 +101,7 @@ module Romana
     class << self
       def of(machine)
         config = machine.config.vm.provisioners.find { |each| each.type == :romana }.config
-        @lock.synchronize { @clusters[config.cluster] }.tap { |it| it.names = config.machines }
+        @lock.synchronize { @clusters[config.cluster] }.tap { |own| own.names = config.machines }
       end
     end
 
@@ -150,7 +166,9 @@ module Romana
     def describe(machine)
       info = machine.ssh_info
       keys = +""
-      machine.communicate.execute("cat /etc/ssh/ssh_host_*_key.pub") { |_, text| keys << text }
+      machine.communicate.execute("cat /etc/ssh/ssh_host_*_key.pub") do |kind, text|
+        keys << text if kind == :stdout
+      end
       { id: machine.id, provider: machine.provider_name, user: info[:username],
         key: info[:private_key_path].first, host_keys: keys.lines(chomp: true) }
     end
@@ -160,7 +178,7 @@ module Romana
       told = { "ROMANA_VAGRANT" => JSON.generate(machines),
                "VAGRANT_DEFAULT_PROVIDER" => machine.provider_name.to_s }
       done = Vagrant::Util::Env.with_clean_env { system(told, INSTALL, *words) }
-      raise Failed, words: words.join(" ") unless done
+      raise Failed unless done
     end
 
     def set_up(machine)
@@ -181,11 +199,15 @@ module Romana
   end
 
   class Failed < Vagrant::Errors::VagrantError
-    def error_message = "romana-install failed; the reason is above. Run again: vagrant provision"
+    def error_message
+      "romana-install failed; the reason is above. Run again: vagrant provision"
+    end
   end
 
   class NotSetUp < Vagrant::Errors::VagrantError
-    def error_message = "make setup failed in #{ROOT}; mend what it says, then: vagrant provision"
+    def error_message
+      "make setup failed in #{ROOT}; mend what it says, then: vagrant provision"
+    end
   end
 
   class Config < Vagrant.plugin("2", :config)

@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 
 from installer.events import Emit, Progress
+from installer.platforms.sandbox import preconditions
 from installer.platforms.sandbox.cache import alone, images_directory, unfinished
 from installer.platforms.sandbox.command import output
 from installer.platforms.sandbox.distribution import read_distribution
@@ -40,8 +41,10 @@ def ensure_box(emit: Emit) -> Path:
     """The box, made if it is not in the cache; `newest_box` leads to its directory.
 
     Raises:
-        PlatformError: this machine cannot make a root file system, or tar failed.
+        PlatformError: this machine cannot make a root file system (it takes root), or tar failed.
     """
+    if not newest_box().exists():
+        preconditions.require(emit)
     image = ensure_image(read_distribution(), emit)
     directory = image.with_name(f"lxc-{image.name}-{_digest(image)}")
     with alone(image.parent, emit):
