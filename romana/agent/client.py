@@ -45,7 +45,7 @@ def ask(path: Path, method: str, limit_s: float = LIMIT_S, **parameters: object)
         raise NoAnswer(f"{path}: only root may ask the agent; try sudo") from error
     except OSError as error:
         reason = error.strerror or str(error)
-        hint = "see `systemctl status romana-agent`"
+        hint = "see `systemctl status romana-agent` (upstart: `initctl status`)"
         raise NotRunning(f"the agent is not running on {path}: {reason}; {hint}") from error
     if not line:
         raise NoAnswer(f"the agent on {path} stopped before it had answered {method}")

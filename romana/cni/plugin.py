@@ -150,7 +150,8 @@ def ask(path: str, method: str, parameters: Json) -> Json:
                 line = stream.readline()
     except OSError as error:
         message = f"the agent does not answer on {path}: {error}"
-        raise CniError(TRY_LATER, message, "see `systemctl status romana-agent`") from error
+        hint = "see `systemctl status romana-agent` (upstart: `initctl status`)"
+        raise CniError(TRY_LATER, message, hint) from error
     if not line.endswith(b"\n"):
         raise CniError(TRY_LATER, f"the agent on {path} stopped before it had answered")
     answer: Json = json.loads(line)
