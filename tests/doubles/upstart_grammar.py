@@ -14,6 +14,8 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from upstart_text import Mistake, Text
+
 Event = tuple[str, tuple[str, ...]]
 Condition = Event | tuple[str, "Condition", "Condition"]
 """An event with what its environment must match, or ("and" | "or", left, right)."""
@@ -22,15 +24,7 @@ LIMITS = frozenset(
     ("as", "core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss")
     + ("rtprio", "sigpending", "stack")
 )
-_QUOTED = r"""(?P<quoted>"(?:\\[\s\S]|[^"\\])*"|'(?:\\[\s\S]|[^'\\])*')"""
-_PIECE = re.compile(_QUOTED + r"""|\\[\s\S]|[^\s#"'\\]+""")
-_PIECE_IN_PARENS = re.compile(_QUOTED + r"""|\\[\s\S]|[^\s#"'\\()]+""")
-_ESCAPE = re.compile(r"\\([^\n]|(?=\n))\n?")
 SIGNALS = {each.name.removeprefix("SIG") for each in signal.Signals}
-
-
-class Mistake(ValueError):
-    """What is wrong with a job file, with its line."""
 
 
 @dataclass
@@ -61,80 +55,13 @@ class Job:
     manual: bool = False
 
 
-class _Text:
-    """Reads words, as far as the line goes."""
-
-    def __init__(self, text: str) -> None:
-        self.text, self.at, self.line = text, 0, 1
-
-    def fail(self, what: str) -> Mistake:
-        return Mistake(f"line {self.line}: {what}")
-
-    def skip(self, newlines: bool) -> bool:
-        """Blanks, comments and escaped newlines; whether something is left (on the line)."""
-        while self.at < len(self.text):
-            char = self.text[self.at]
-            if char == "\n":
-                if not newlines:
-                    return False
-                self.line += 1
-                self.at += 1
-            elif char in " \t":
-                self.at += 1
-            elif char == "#":
-                end = self.text.find("\n", self.at)
-                self.at = len(self.text) if end < 0 else end
-            elif self.text.startswith("\\\n", self.at):
-                self.line += 1
-                self.at += 2
-            else:
-                return True
-        return False
-
-    def word(self, *, parens: bool = False) -> str:
-        """The next word, without its quotes; with `parens`, a parenthesis is a word by itself."""
-        if parens and self.text[self.at] in "()":
-            self.at += 1
-            return self.text[self.at - 1]
-        piece = _PIECE_IN_PARENS if parens else _PIECE
-        found = []
-        while match := piece.match(self.text, self.at):
-            found.append(_ESCAPE.sub(r"\1", match[0][1:-1] if match["quoted"] else match[0]))
-            self.at = match.end()
-            self.line += match[0].count("\n")
-        if self.text[self.at : self.at + 1] in ('"', "'"):
-            raise self.fail("a quote is not closed")
-        return "".join(found)
-
-    def arguments(self) -> list[str]:
-        """The words that are left on the line."""
-        found = []
-        while self.skip(newlines=False):
-            found.append(self.word())
-        return found
-
-    def block(self, stanza: str) -> str:
-        """The lines up to `end script`."""
-        if self.skip(newlines=False):
-            raise self.fail(f"{stanza} takes nothing on its line")
-        lines: list[str] = []
-        rest = self.text[self.at + 1 :].split("\n")
-        for line in rest:
-            self.line += 1
-            self.at += len(line) + 1
-            if line.split() == ["end", "script"]:
-                return "".join(f"{each}\n" for each in lines)
-            lines.append(line)
-        raise self.fail(f"{stanza} is not ended by `end script`")
-
-
 def parse(name: str, text: str) -> Job:
     """Read a job file.
 
     Raises:
         Mistake: it is none.
     """
-    job, source = Job(name), _Text(text)
+    job, source = Job(name), Text(text)
     seen: set[str] = set()
     while source.skip(newlines=True):
         line = source.line
@@ -163,28 +90,28 @@ def _whole(job: Job, seen: set[str]) -> None:
         raise Mistake("expect without a main process hangs")
 
 
-def _one(source: _Text, stanza: str) -> str:
+def _one(source: Text, stanza: str) -> str:
     if not source.skip(newlines=False):
         raise source.fail(f"{stanza}: an argument is missing")
     return source.word()
 
 
-def _number(source: _Text, stanza: str, low: int, high: int) -> int:
+def _number(source: Text, stanza: str, low: int, high: int) -> int:
     word = _one(source, stanza)
     if not re.fullmatch(r"-?[0-9]+", word) or not low <= int(word) <= high:
         raise source.fail(f"{stanza}: {word!r} is no number from {low} to {high}")
     return int(word)
 
 
-def _text(job: Job, source: _Text, stanza: str) -> str:
+def _text(job: Job, source: Text, stanza: str) -> str:
     job.settings[stanza] = _one(source, stanza)
     if stanza == "description":
         job.description = job.settings[stanza]
     return stanza
 
 
-def _choice(*words: str) -> Callable[[Job, _Text, str], str]:
-    def read(job: Job, source: _Text, stanza: str) -> str:
+def _choice(*words: str) -> Callable[[Job, Text, str], str]:
+    def read(job: Job, source: Text, stanza: str) -> str:
         word = _one(source, stanza)
         if word not in words:
             raise source.fail(f"{stanza}: {word!r} is none of {', '.join(words)}")
@@ -194,13 +121,13 @@ def _choice(*words: str) -> Callable[[Job, _Text, str], str]:
     return read
 
 
-def _flag(job: Job, source: _Text, stanza: str) -> str:
+def _flag(job: Job, source: Text, stanza: str) -> str:
     job.settings[stanza] = ""
     job.manual = job.manual or stanza == "manual"
     return stanza
 
 
-def _env(job: Job, source: _Text, stanza: str) -> str:
+def _env(job: Job, source: Text, stanza: str) -> str:
     name, equals, value = _one(source, stanza).partition("=")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise source.fail(f"env: {name!r} is no name of a variable")
@@ -209,7 +136,7 @@ def _env(job: Job, source: _Text, stanza: str) -> str:
     return f"env {name}"
 
 
-def _several(job: Job, source: _Text, stanza: str) -> str:
+def _several(job: Job, source: Text, stanza: str) -> str:
     words = source.arguments()
     if not words:
         raise source.fail(f"{stanza}: an argument is missing")
@@ -217,22 +144,22 @@ def _several(job: Job, source: _Text, stanza: str) -> str:
     return stanza
 
 
-def _exec(job: Job, source: _Text, stanza: str) -> str:
+def _exec(job: Job, source: Text, stanza: str) -> str:
     return _process(job, source, "main", "exec")
 
 
-def _script(job: Job, source: _Text, stanza: str) -> str:
+def _script(job: Job, source: Text, stanza: str) -> str:
     return _process(job, source, "main", "script")
 
 
-def _hook(job: Job, source: _Text, stanza: str) -> str:
+def _hook(job: Job, source: Text, stanza: str) -> str:
     kind = _one(source, stanza)
     if kind not in ("exec", "script"):
         raise source.fail(f"{stanza}: {kind!r} is neither exec nor script")
     return _process(job, source, stanza, kind)
 
 
-def _process(job: Job, source: _Text, process: str, kind: str) -> str:
+def _process(job: Job, source: Text, process: str, kind: str) -> str:
     if kind == "script":
         job.processes[process] = Process(source.block(process), script=True)
         return process
@@ -244,7 +171,7 @@ def _process(job: Job, source: _Text, process: str, kind: str) -> str:
     return process
 
 
-def _on(job: Job, source: _Text, stanza: str) -> str:
+def _on(job: Job, source: Text, stanza: str) -> str:
     if _one(source, stanza) != "on":
         raise source.fail(f"{stanza} is followed by `on`")
     words = []
@@ -261,7 +188,7 @@ def _on(job: Job, source: _Text, stanza: str) -> str:
     return f"{stanza} on"
 
 
-def _condition(source: _Text, words: Iterator[str], depth: int = 0) -> Condition:
+def _condition(source: Text, words: Iterator[str], depth: int = 0) -> Condition:
     """Operators bind alike, from left to right."""
     found, operator = _operand(source, words, depth)
     while operator in ("and", "or"):
@@ -272,7 +199,7 @@ def _condition(source: _Text, words: Iterator[str], depth: int = 0) -> Condition
     return found
 
 
-def _operand(source: _Text, words: Iterator[str], depth: int) -> tuple[Condition, str]:
+def _operand(source: Text, words: Iterator[str], depth: int) -> tuple[Condition, str]:
     word = next(words)
     if word == "(":
         return _condition(source, words, depth + 1), next(words)
@@ -288,7 +215,7 @@ def _operand(source: _Text, words: Iterator[str], depth: int) -> tuple[Condition
     raise source.fail("a parenthesis is not closed")
 
 
-def _respawn(job: Job, source: _Text, stanza: str) -> str:
+def _respawn(job: Job, source: Text, stanza: str) -> str:
     if not source.skip(newlines=False):
         job.respawn = True
         return stanza
@@ -304,7 +231,7 @@ def _respawn(job: Job, source: _Text, stanza: str) -> str:
     return "respawn limit"
 
 
-def _kill(job: Job, source: _Text, stanza: str) -> str:
+def _kill(job: Job, source: Text, stanza: str) -> str:
     word = _one(source, stanza)
     if word == "timeout":
         job.kill_timeout = _number(source, "kill timeout", 0, 1 << 31)
@@ -315,20 +242,20 @@ def _kill(job: Job, source: _Text, stanza: str) -> str:
     return f"kill {word}"
 
 
-def _reload(job: Job, source: _Text, stanza: str) -> str:
+def _reload(job: Job, source: Text, stanza: str) -> str:
     if _one(source, stanza) != "signal":
         raise source.fail("reload is followed by `signal`")
     _signal(source, "reload signal")
     return "reload signal"
 
 
-def _signal(source: _Text, stanza: str) -> None:
+def _signal(source: Text, stanza: str) -> None:
     word = _one(source, stanza)
     if word.removeprefix("SIG") not in SIGNALS and not re.fullmatch(r"[0-9]{1,2}", word):
         raise source.fail(f"{stanza}: {word!r} is no signal")
 
 
-def _normal(job: Job, source: _Text, stanza: str) -> str:
+def _normal(job: Job, source: Text, stanza: str) -> str:
     words = source.arguments()
     if words[:1] != ["exit"] or len(words) < 2:
         raise source.fail("normal is followed by `exit` and what is normal")
@@ -339,7 +266,7 @@ def _normal(job: Job, source: _Text, stanza: str) -> str:
     return stanza
 
 
-def _umask(job: Job, source: _Text, stanza: str) -> str:
+def _umask(job: Job, source: Text, stanza: str) -> str:
     word = _one(source, stanza)
     if not re.fullmatch(r"0?[0-7]{1,3}", word):
         raise source.fail(f"umask: {word!r} is no mask")
@@ -347,12 +274,12 @@ def _umask(job: Job, source: _Text, stanza: str) -> str:
     return stanza
 
 
-def _nice(job: Job, source: _Text, stanza: str) -> str:
+def _nice(job: Job, source: Text, stanza: str) -> str:
     job.settings[stanza] = str(_number(source, stanza, -20, 19))
     return stanza
 
 
-def _oom(job: Job, source: _Text, stanza: str) -> str:
+def _oom(job: Job, source: Text, stanza: str) -> str:
     low, high = -17, 15
     source.skip(newlines=False)
     if source.text.startswith("score", source.at):
@@ -366,7 +293,7 @@ def _oom(job: Job, source: _Text, stanza: str) -> str:
     return stanza
 
 
-def _limit(job: Job, source: _Text, stanza: str) -> str:
+def _limit(job: Job, source: Text, stanza: str) -> str:
     resource = _one(source, stanza)
     if resource not in LIMITS:
         raise source.fail(f"limit: {resource!r} is none of {', '.join(sorted(LIMITS))}")
@@ -380,7 +307,7 @@ def _limit(job: Job, source: _Text, stanza: str) -> str:
     return f"limit {resource}"
 
 
-def _apparmor(job: Job, source: _Text, stanza: str) -> str:
+def _apparmor(job: Job, source: Text, stanza: str) -> str:
     word = _one(source, stanza)
     if word not in ("load", "switch"):
         raise source.fail(f"apparmor {word!r} is not known")
@@ -388,7 +315,7 @@ def _apparmor(job: Job, source: _Text, stanza: str) -> str:
     return f"apparmor {word}"
 
 
-_STANZAS: dict[str, Callable[[Job, _Text, str], str]] = {
+_STANZAS: dict[str, Callable[[Job, Text, str], str]] = {
     **dict.fromkeys(
         ("instance", "description", "author", "version", "usage", "chroot", "chdir"), _text
     ),

@@ -4,87 +4,31 @@ respawning and its limit, events, what initctl answers and with which status.
 It reads job files from ROOT/etc/init, runs their processes for real (sh in the root), writes
 ROOT/var/log/upstart, and answers ROOT/sbin/initctl through two pipes in ROOT/run/upstart. States
 and messages follow upstart's own source (job_next_state, job_process_terminated, the errors that
-job_class_start, _stop and _restart raise). Not done, since no job of ours has it: instances,
+job_class_start, _stop and _restart raise). Not done: what `limit`, `oom` and `setuid` give a process,
+and, since no job of ours has it, instances,
 tasks, `expect`, events that block.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import queue
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from upstart_channel import Answer, Channel
 from upstart_grammar import Condition, Job, Mistake, parse
+from upstart_states import Instance
 
-INITCTL = r"""#!/bin/sh
-# Asks the upstart of the tests: one line with the words, and a pipe for the answer.
-program=${0##*/}
-# Not by its process number: those come again, and one that was killed leaves its pipe.
-reply=$(mktemp -u /run/upstart/reply.XXXXXXXXXX)
-mkfifo "$reply" || exit 1
-printf '%s%s\n' "$reply" "$(printf '\t%s' "$program" "$@")" >/run/upstart/requests
-status=1
-while IFS= read -r line; do
-  case $line in
-    "= "*) status=${line#= } ;;
-    "! "*) printf '%s\n' "${line#! }" >&2 ;;
-    *) printf '%s\n' "${line#> }" ;;
-  esac
-done <"$reply"
-rm -f "$reply"
-exit "$status"
-"""
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/bin:/usr/sbin:/sbin:/bin",
     "TERM": "linux",
 }
-REPLY_LIMIT_S = 30
-NEXT = {
-    # state: where the goal to stop leads, and where the goal to start does
-    "waiting": ("waiting", "starting"),
-    "starting": ("stopping", "pre-start"),
-    "pre-start": ("stopping", "spawned"),
-    "spawned": ("stopping", "post-start"),
-    "post-start": ("stopping", "running"),
-    "running": ("pre-stop", "stopping"),
-    "pre-stop": ("stopping", "running"),
-    "stopping": ("killed", "killed"),
-    "killed": ("post-stop", "post-stop"),
-    "post-stop": ("waiting", "starting"),
-}
-Answer = Callable[[int, str, str], None]
-
-
-@dataclass
-class Instance:
-    """A job that runs or is about to."""
-
-    job: Job
-    goal: str = "stop"
-    state: str = "waiting"
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    respawned_at: float = 0.0
-    respawns: int = 0
-    failed: bool = False
-    waiting: list[tuple[str, Answer]] = field(default_factory=list)
-    kill_timer: threading.Timer | None = None
-
-    @property
-    def status(self) -> str:
-        text = f"{self.job.name} {'start' if self.goal == 'respawn' else self.goal}/{self.state}"
-        processes = dict(self.running)
-        main = processes.pop("main", None)
-        text += f", process {main.pid}" if main else ""
-        return text + "".join(f"\n\t{kind} process {each.pid}" for kind, each in processes.items())
 
 
 class Upstart:
@@ -104,16 +48,10 @@ class Upstart:
         self._todo: queue.Queue[Callable[[], None] | None] = queue.Queue()
         for name in ("run/upstart", "var/log/upstart", "etc/init", "sbin"):
             (root / name).mkdir(parents=True, exist_ok=True)
-        client = root / "sbin/initctl"
-        client.write_text(INITCTL)
-        client.chmod(0o755)
-        self._requests = root / "run/upstart/requests"
-        self._requests.unlink(missing_ok=True)
-        os.mkfifo(self._requests)
-        self._pipe = os.open(self._requests, os.O_RDWR)
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._channel = Channel(
+            root, lambda words, answer: self._todo.put(lambda: self._asked(words, answer))
+        )
         self._worker = threading.Thread(target=self._work, daemon=True)
-        self._reader.start()
         self._worker.start()
 
     def close(self) -> None:
@@ -132,10 +70,8 @@ class Upstart:
         self._todo.put(end)
         done.wait(10)
         self._todo.put(None)
-        os.write(self._pipe, b"\n")
         self._worker.join(10)
-        self._reader.join(10)
-        os.close(self._pipe)
+        self._channel.close()
 
     def emit(self, event: str, **environment: str) -> None:
         """Have an event happen, and wait until every job has been told."""
@@ -150,35 +86,16 @@ class Upstart:
 
     # --- requests -------------------------------------------------------------------------------
 
-    def _read(self) -> None:
-        rest = b""
-        while True:
-            rest += os.read(self._pipe, 65536)
-            *lines, rest = rest.split(b"\n")
-            for line in lines:
-                if not line:
-                    return
-                reply, *words = line.decode().split("\t")
-                self._todo.put(lambda reply=reply, words=words: self._asked(reply, words))  # type: ignore[misc]
-
     def _work(self) -> None:
         while (task := self._todo.get()) is not None:
             task()
 
-    def _asked(self, reply: str, words: Sequence[str]) -> None:
+    def _asked(self, words: Sequence[str], answer: Answer) -> None:
         program, *rest = words
         if program == "initctl":
             command, *rest = rest or ["help"]
         else:
             command = program
-
-        def answer(status: int, said: str, complained: str) -> None:
-            lines = [f"> {line}" for line in said.splitlines()]
-            lines += [f"! {program}: {line}" for line in complained.splitlines()]
-            text = "".join(f"{line}\n" for line in (*lines, f"= {status}")).encode()
-            path = self.root / reply.lstrip("/")
-            threading.Thread(target=_deliver, args=(path, text), daemon=True).start()
-
         options = {word for word in rest if word.startswith("-")}
         names = [word for word in rest if not word.startswith("-")]
         if command == "reload-configuration":
@@ -298,22 +215,14 @@ class Upstart:
         if (goal == "start" and instance.state == "waiting") or (
             goal == "stop" and instance.state == "running"
         ):
-            self._change_state(instance, self._next(instance))
-
-    def _next(self, instance: Instance) -> str:
-        if instance.goal == "respawn":  # remembered while a post-start was running
-            instance.goal = "start"
-            return "stopping"
-        if instance.state == "running" and "main" not in instance.running:
-            return "stopping"
-        return NEXT[instance.state][instance.goal == "start"]
+            self._change_state(instance, instance.next_state())
 
     def _change_state(self, instance: Instance, state: str) -> None:
         while instance.state != state:
             instance.state = state
             self.log.append(f"{instance.job.name} {state}")
             enter = getattr(self, "_enter_" + state.replace("-", "_"))
-            state = state if enter(instance) else self._next(instance)
+            state = state if enter(instance) else instance.next_state()
             if instance.state == "waiting":
                 return
 
@@ -396,7 +305,7 @@ class Upstart:
         self.log.append(f"{instance.job.name} {kind} ended with {status}")
         change, stop = True, False
         if kind == "main":
-            change, stop = self._main_ended(instance, status)
+            change, stop = instance.main_ended(status)
         elif kind in ("pre-start", "post-stop") and status:
             instance.failed = stop = True
         if instance.kill_timer:
@@ -406,36 +315,7 @@ class Upstart:
             change = change and instance.state != "running"
             self._change_goal(instance, "stop")
         if change:
-            self._change_state(instance, self._next(instance))
-
-    def _main_ended(self, instance: Instance, status: int) -> tuple[bool, bool]:
-        """Whether the state changes, and whether the goal becomes to stop."""
-        change = not (
-            (instance.state == "post-start" and "post-start" in instance.running)
-            or (instance.state == "pre-stop" and "pre-stop" in instance.running)
-        )
-        if instance.state == "killed":
-            return change, False
-        if instance.state == "stopping":
-            return False, False
-        if instance.goal == "start" and (status or instance.job.respawn):
-            if not instance.job.respawn or self._too_fast(instance):
-                instance.failed = True
-            else:
-                if not change:
-                    instance.goal = "respawn"
-                return change, False
-        return change, True
-
-    def _too_fast(self, instance: Instance) -> bool:
-        job, now = instance.job, time.monotonic()
-        if not job.respawn_limit or not job.respawn_interval:
-            return False
-        if now - instance.respawned_at < job.respawn_interval:
-            instance.respawns += 1
-            return instance.respawns > job.respawn_limit
-        instance.respawned_at, instance.respawns = now, 1
-        return False
+            self._change_state(instance, instance.next_state())
 
 
 def _matches(condition: Condition | None, event: str, environment: dict[str, str]) -> bool:
@@ -449,23 +329,6 @@ def _matches(condition: Condition | None, event: str, environment: dict[str, str
     return name == event and all(
         fnmatchcase(value, pattern) for value, pattern in zip(values, wanted, strict=False)
     )
-
-
-def _deliver(path: Path, text: bytes) -> None:
-    """Write an answer as soon as who asked reads; who is gone does not get one."""
-    end = time.monotonic() + REPLY_LIMIT_S
-    while time.monotonic() < end:
-        try:
-            out = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                return
-            time.sleep(0.005)
-            continue
-        with contextlib.suppress(BrokenPipeError):  # killed while it was reading
-            os.write(out, text)
-        os.close(out)
-        return
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
