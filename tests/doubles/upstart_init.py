@@ -4,9 +4,8 @@ respawning and its limit, events, what initctl answers and with which status.
 It reads job files from ROOT/etc/init, runs their processes for real (sh in the root), writes
 ROOT/var/log/upstart, and answers ROOT/sbin/initctl through two pipes in ROOT/run/upstart. States
 and messages follow upstart's own source (job_next_state, job_process_terminated, the errors that
-job_class_start, _stop and _restart raise). Not done: what `limit`, `oom` and `setuid` give a process,
-and, since no job of ours has it, instances,
-tasks, `expect`, events that block.
+job_class_start, _stop and _restart raise). Not done: what `limit`, `oom` and `setuid` give to a
+process, and, since no job of ours has it, instances, tasks, `expect`, events that block.
 """
 
 from __future__ import annotations
