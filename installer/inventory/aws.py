@@ -53,9 +53,13 @@ class Aws:
     policies: tuple[str, ...] = ()
     profile: str = ""
 
-    def subnet(self, zone: str) -> Subnet:
-        """The subnet of a zone that has one."""
-        return next(subnet for subnet in self.subnets if subnet.zone == zone)
+    @property
+    def zone_order(self) -> tuple[str, ...]:
+        """The zones as they share out the pod network, with places for those that may come: a
+        zone's part of it must never change."""
+        zones = tuple(subnet.zone for subnet in self.subnets)
+        room = 1 << max(ROOM_BITS, (len(zones) - 1).bit_length())
+        return (*zones, *(f"reserve-{number + 1}" for number in range(len(zones), room)))
 
 
 def keys() -> Mapping[str, Kind]:

@@ -156,6 +156,9 @@ class _Reading:
         section = self._section(network.get("hosts"))
         hosts = self._settled(section, self._hosts(network.get("hosts"), section))
         self.reader.problems += soundness.networks(network, len(hosts), self._where)
+        order = getattr(section, "zone_order", ())
+        placed = tuple(host.zone for host in hosts)
+        self.reader.problems += soundness.zones(network, order, placed, self._where)
         if "hosts" not in network:
             found = {host.name: host.address for host in hosts}
             self.reader.problems += soundness.apart(found, network, self._where)
@@ -171,8 +174,7 @@ class _Reading:
             state=self._request.clusters / name,
             section=section,
             bastions=getattr(section, "bastions", ()),
-            zone_order=tuple(item.zone for item in getattr(section, "subnets", ()))
-            or getattr(section, "planned", ()),
+            zone_order=order or getattr(section, "planned", ()),
             **{"kubernetes": "auto", **about},
         )
 

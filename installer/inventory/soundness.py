@@ -60,6 +60,34 @@ def _blocks(values: Mapping[str, Any], count: int, where: Where) -> Iterator[Pro
         )
 
 
+def zones(
+    values: Mapping[str, Any], order: Sequence[str], hosts: Sequence[str], where: Where
+) -> Iterator[Problem]:
+    """Each zone's part of the pod network holds a block for each of its hosts.
+
+    Args:
+        values: of the section `network`.
+        order: zones that have a part, whether there are hosts in them or not.
+        hosts: the zone of each host.
+        where: places of the values.
+    """
+    count = len(dict.fromkeys((*order, *hosts)))
+    pods: IPv4Network | None = values.get("pods")
+    if pods is None or count < 2:
+        return
+    size: int = values.get("block_size", 25)
+    length = pods.prefixlen + (count - 1).bit_length()
+    blocks = 0 if size < length else 1 << (size - length)
+    fullest = max(dict.fromkeys(hosts), key=hosts.count, default="")
+    if hosts.count(fullest) > blocks:
+        yield Problem(
+            where=where("network.pods"),
+            what=f"network.pods: {pods} shared out over {count} zones leaves {blocks} blocks of "
+            f"/{size} for each, too few for the {hosts.count(fullest)} hosts of {fullest}",
+            advice="use a larger range, or a larger block_size",
+        )
+
+
 def addresses(
     hosts: Mapping[str, IPv4Address], within: IPv4Network | None, where: Where
 ) -> Iterator[Problem]:

@@ -45,20 +45,13 @@ class Plan:
     prefixes: Mapping[str, tuple[tuple[IPv4Network, str], ...]]
 
 
-def share(cluster: Cluster, zone: str) -> IPv4Network:
-    """A zone's part of the pod network, as agents lay it out (romana/ipam/layout.py)."""
-    bits = (len(cluster.zones) - 1).bit_length()
-    parts = cluster.network.pods.subnets(prefixlen_diff=bits)
-    return next(part for name, part in zip(cluster.zones, parts, strict=False) if name == zone)
-
-
 def near(cluster: Cluster, host: Host) -> IPv4Network | None:
     """A host's part of its zone's share, or None where nothing has to be routed to it or the parts
     would be smaller than a block."""
-    if len(cluster.zones) < 2:
+    if len({each.zone for each in cluster.hosts}) < 2:
         return None
     others = [each.name for each in cluster.hosts if each.zone == host.zone]
-    whole, bits = share(cluster, host.zone), (len(others) - 1).bit_length()
+    whole, bits = cluster.share(host.zone), (len(others) - 1).bit_length()
     if whole.prefixlen + bits > cluster.network.block_size:
         return None
     parts = whole.subnets(prefixlen_diff=bits)
@@ -126,7 +119,7 @@ def _aggregated(
 ) -> tuple[tuple[IPv4Network, str], ...]:
     """One prefix. It stays with the host that it leads to, if that is up."""
     names = [host.name for host in cluster.hosts if host.zone == zone]
-    prefix = share(cluster, zone)
+    prefix = cluster.share(zone)
     had = current.get(prefix, "")
     return ((prefix, had if had in names else names[0]),)
 
@@ -136,7 +129,7 @@ def _per_host(cluster: Cluster, zone: str) -> tuple[tuple[IPv4Network, str], ...
     hosts = [host for host in cluster.hosts if host.zone == zone]
     parts = [(near(cluster, host), host.name) for host in hosts[1:]]
     own = [(part, name) for part, name in parts if part is not None]
-    return ((share(cluster, zone), hosts[0].name), *own)
+    return ((cluster.share(zone), hosts[0].name), *own)
 
 
 def records(plan: Plan, tables: Iterable[Table]) -> tuple[Record, ...]:

@@ -33,15 +33,18 @@ def test_the_example_works_as_it_is(tmp_path: Path) -> None:
         ("node2", "10.0.0.11", "eu-central-1a"),
     ]
     assert all(host.segment == host.zone for host in cluster.hosts)
-    assert cluster.zones == ("eu-central-1a", "eu-central-1b")
+    assert cluster.zones == ("eu-central-1a", "eu-central-1b", "reserve-3", "reserve-4")
     assert isinstance(cluster.section, Aws)
 
 
 def test_another_zone_moves_no_subnet(tmp_path: Path) -> None:
     file = ROOT / "inventories/aws.yml"
-    two = load(file, request(tmp_path)).cluster.section
+    whole = load(file, request(tmp_path)).cluster
+    two = whole.section
     more = ("aws.zones=[eu-central-1a, eu-central-1b, eu-central-1c]",)
-    three = load(file, request(tmp_path, settings=more)).cluster.section
+    grown = load(file, request(tmp_path, settings=more)).cluster
+    three = grown.section
+    assert grown.share("eu-central-1b") == whole.share("eu-central-1b")
     assert isinstance(two, Aws)
     assert isinstance(three, Aws)
     assert three.subnets[:2] == two.subnets
@@ -80,6 +83,17 @@ groups: {controller: [one], nodes: [one]}
 )
 def test_what_does_not_go_is_refused(tmp_path: Path, aws: str, address: str, words: str) -> None:
     assert words in refused(tmp_path, SOUND.replace("AWS", aws).replace("ADDRESS", address))
+
+
+def test_a_zones_part_of_the_pod_network_holds_its_hosts(tmp_path: Path) -> None:
+    small = ("network.pods=10.112.0.0/23",)
+    assert load(ROOT / "inventories/aws.yml", request(tmp_path, settings=small, nodes=1)).cluster
+    with pytest.raises(InventoryError) as caught:
+        load(ROOT / "inventories/aws.yml", request(tmp_path, settings=small))
+    assert str(caught.value.problems[0].what) == (
+        "network.pods: 10.112.0.0/23 shared out over 4 zones leaves 1 blocks of /25 for each, too "
+        "few for the 2 hosts of eu-central-1a"
+    )
 
 
 def test_another_platforms_section_is_refused(tmp_path: Path) -> None:

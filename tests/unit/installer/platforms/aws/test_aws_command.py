@@ -33,7 +33,7 @@ def test_check_shows_objects_hosts_and_cost_in_one_listing(cloud, run) -> None:
     lines = [line.strip() for line in result.output.splitlines()]
     listing = [line.removeprefix("aws").strip() for line in lines if "would" in line]
     assert listing[0] == "would create vpc: 10.0.0.0/16"
-    assert "would create route 10.120.0.0/13: interface node1" in listing
+    assert "would create route 10.116.0.0/14: interface node1" in listing
     assert listing[-3].startswith("would pay about $0.17 an hour, $122 a month")
     assert listing[-2].startswith("would install on controller: base, pki, runtime, images, etcd")
     assert listing[-1].startswith("would install on node1, node2: base, pki, runtime, images, net")

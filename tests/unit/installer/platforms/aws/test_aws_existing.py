@@ -57,7 +57,7 @@ def test_without_leave_the_missing_routes_are_told_and_nothing_is_made(cloud, th
     assert caught.value.message.startswith(
         "aws: 4 routes are needed in route tables that are not ours: route rtb-"
     )
-    assert "10.120.0.0/13 -> interface node1" in caught.value.message
+    assert "10.116.0.0/14 -> interface node1" in caught.value.message
     assert "aws.change_routes: true" in caught.value.advice
     assert cloud.changes == 0
 
@@ -66,8 +66,8 @@ def test_with_leave_each_table_gets_the_other_zones_prefixes(cloud, theirs, aws)
     aws().provision(theirs(ALLOWED), silent)
     # The main table serves zone a, which needs the ways into zone b, and the other way round.
     assert pod_routes(cloud) == {
-        "main": {"10.120.0.0/13", "10.124.0.0/14"},
-        "own": {"10.112.0.0/13", "10.116.0.0/14"},
+        "main": {"10.116.0.0/14", "10.118.0.0/15"},
+        "own": {"10.112.0.0/14", "10.114.0.0/15"},
     }
     assert {each.split(":")[1] for each in cloud.calls if ":Create" in each} == {
         "CreateSecurityGroup", "CreateRole", "CreateInstanceProfile", "CreateRoute",

@@ -132,14 +132,14 @@ def test_routes_lead_to_each_host(cloud, cluster, aws, heard) -> None:
     nics = {name: each.nics[0].id for name, each in instances(cloud).items()}
     assert found == {
         "0.0.0.0/0": next(iter(cloud.backend.internet_gateways)),
-        "10.112.0.0/13": nics["controller"],
-        "10.114.0.0/15": nics["node2"],
-        "10.116.0.0/15": nics["node4"],
-        "10.120.0.0/13": nics["node1"],
-        "10.124.0.0/14": nics["node3"],
+        "10.112.0.0/14": nics["controller"],
+        "10.113.0.0/16": nics["node2"],
+        "10.114.0.0/16": nics["node4"],
+        "10.116.0.0/14": nics["node1"],
+        "10.118.0.0/15": nics["node3"],
     }
     assert [str(host.near) for host in made.hosts] == [
-        "10.112.0.0/15", "10.120.0.0/14", "10.114.0.0/15", "10.124.0.0/14", "10.116.0.0/15",
+        "10.112.0.0/16", "10.116.0.0/15", "10.113.0.0/16", "10.118.0.0/15", "10.114.0.0/16",
     ]  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def test_one_zone_needs_no_routes_for_pods(cloud, cluster, aws, heard) -> None:
 def test_where_the_quota_is_small_zones_are_routed_as_wholes(cloud, cluster, aws, heard) -> None:
     cloud.quota = 4
     aws().provision(cluster(nodes=4), heard.emit)
-    assert sorted(routes(cloud)) == ["0.0.0.0/0", "10.112.0.0/13", "10.120.0.0/13"]
+    assert sorted(routes(cloud)) == ["0.0.0.0/0", "10.112.0.0/14", "10.116.0.0/14"]
 
 
 def test_where_the_quota_is_smaller_nothing_is_made(cloud, cluster, aws) -> None:
@@ -183,13 +183,13 @@ def test_a_lost_instance_comes_back_and_its_route_follows(cloud, cluster, aws, h
     old = instances(cloud)["node1"]
     nic = old.nics[0].id
     cloud.backend.terminate_instances([old.id])
-    assert routes(cloud)["10.120.0.0/13"] == nic
+    assert routes(cloud)["10.116.0.0/14"] == nic
     lines = plain(aws().plan(cluster()))
-    assert lines[1] == f"change route 10.120.0.0/13: target {nic} -> interface node1"
+    assert lines[1] == f"change route 10.116.0.0/14: target {nic} -> interface node1"
     aws().provision(cluster(), heard.emit)
     new = instances(cloud)["node1"]
     assert new.id != old.id
-    assert routes(cloud)["10.120.0.0/13"] == new.nics[0].id
+    assert routes(cloud)["10.116.0.0/14"] == new.nics[0].id
 
 
 def test_a_zones_route_stays_with_the_host_that_it_leads_to(cloud, cluster, aws, heard) -> None:
@@ -197,7 +197,7 @@ def test_a_zones_route_stays_with_the_host_that_it_leads_to(cloud, cluster, aws,
     aws().provision(cluster(nodes=4), heard.emit)
     table = own_table(cloud)
     other = instances(cloud)["node3"].nics[0].id
-    cloud.backend.replace_route(table.id, "10.120.0.0/13", interface_id=other)
+    cloud.backend.replace_route(table.id, "10.116.0.0/14", interface_id=other)
     assert plain(aws().plan(cluster(nodes=4))) == []
 
 
@@ -298,7 +298,7 @@ def test_another_node_is_only_that(cloud, cluster, aws, heard) -> None:
     lines = plain(aws().plan(cluster(nodes=3)))
     assert [line.split(":")[0] for line in lines] == [
         "create instance node3",
-        "create route 10.124.0.0/14",
+        "create route 10.118.0.0/15",
         "pay about $0.06 an hour, $41 a month, without traffic and tax (list prices of 2025-06)",
         "pay for the whole cluster about $0.22 an hour, $162 a month, without traffic and tax "
         "(list prices of 2025-06)",
