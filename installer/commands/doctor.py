@@ -3,7 +3,7 @@ platform was told, all of it at once, each with its remedy. Only reads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from installer import platforms
@@ -20,6 +20,9 @@ from installer.events import Emit, Event, Finding, Notice, ResourceResult, RunSt
 from installer.hosts.facts import Facts
 from installer.inventory import lists_hosts, section_of
 from installer.roles.preflight import examine, notes
+
+_THERE = ("change", "delete")
+"""How a plan begins for what exists and is not as it should be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +76,14 @@ def diagnose(cluster: Cluster, emit: Emit) -> Diagnosis:
     """
     platform = platforms.of(cluster)
     planned = platform.plan(cluster)
-    problems = list(amiss(cluster.platform, planned))
-    for text in planned:
-        if "\n" not in text:
-            emit(Notice(text=f"romana-install {cluster.platform} would {text}"))
+    wrong, missing = amiss(planned)
+    command = f"romana-install {cluster.platform}"
+    problems = [
+        Problem(where=cluster.platform, what=f"would {head}", advice=f"{command} sets it right")
+        for head in wrong
+    ]
+    for head in missing:
+        emit(Notice(text=f"{command} would {head}"))
     with copied_state(platform.attach(cluster)) as shadow:
         there = [each for each in shadow.hosts if not planned or each.ssh != _as(cluster, each).ssh]
         unreached = _Unreached(emit)
@@ -87,20 +94,16 @@ def diagnose(cluster: Cluster, emit: Emit) -> Diagnosis:
     return Diagnosis(problems=tuple(problems), answered=tuple(facts))
 
 
-def amiss(platform: str, planned: Sequence[str]) -> Iterator[Problem]:
-    """What the platform has and is not as it should be, such as a source and destination check that
-    is on: things that it would change, in contrast to those that it would make.
+def amiss(planned: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a platform has and would change or delete, such as a source and destination check that
+    is on; and what it only would make. A line each.
 
     Args:
-        platform: its name.
         planned: as `Platform.plan` says it.
     """
-    for text in planned:
-        thing, _, differences = text.partition("\n")
-        if differences:
-            lines = "; ".join(line.strip() for line in differences.splitlines() if line.strip())
-            advice = f"romana-install {platform} sets it right"
-            yield Problem(where=platform, what=f"would {thing}: {lines}", advice=advice)
+    heads = tuple(text.partition("\n")[0] for text in planned)
+    wrong = tuple(head for head in heads if head.partition(" ")[0] in _THERE)
+    return wrong, tuple(head for head in heads if head not in wrong)
 
 
 class _Unreached:

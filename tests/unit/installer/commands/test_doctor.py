@@ -56,11 +56,14 @@ def test_a_name_that_is_unknown_is_an_error() -> None:
 
 
 def test_what_a_platform_would_change_is_amiss_and_what_it_would_make_is_not() -> None:
+    """As the plan of AWS has it."""
     planned = (
-        "make host node2 (10.0.1.12)",
-        "change instance demo-node1\n  source_dest_check: on -> off\n",
+        "create instance/node2: node, t3.medium\n--- (absent)\n+++ instance/node2",
+        "change instance/node1: source_dest_check on -> off\n--- instance/node1\n"
+        "+++ instance/node1\n-source_dest_check: on\n+source_dest_check: off",
+        "make host node3 (10.0.1.12)",
     )
-    assert [str(problem) for problem in amiss("aws", planned)] == [
-        "aws: would change instance demo-node1: source_dest_check: on -> off "
-        "(romana-install aws sets it right)"
-    ]
+    assert amiss(planned) == (
+        ("change instance/node1: source_dest_check on -> off",),
+        ("create instance/node2: node, t3.medium", "make host node3 (10.0.1.12)"),
+    )
