@@ -1,6 +1,6 @@
 """The installer's engine beside ansible-core: twenty files on some hosts, and again nothing to do.
 
-    .venv/bin/python benchmarks/installer.py --hosts 5,50 --delays 0,20 --rounds 3
+    .venv/bin/python benchmarks/engine.py --hosts 5,50 --delays 0,20 --rounds 3
 
 Each host is an OpenSSH server of its own with a file system of its own under `ROOT` (a mount
 namespace), all in one network namespace without a link; `--delays` are round trips in ms, made by a
