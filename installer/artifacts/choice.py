@@ -38,9 +38,15 @@ def chosen(cluster: Cluster) -> Choice | None:
         return None
 
 
-def choose(cluster: Cluster, site: Site, emit: Emit) -> Choice:
+def choose(cluster: Cluster, site: Site, emit: Emit, newest: int = releases.NEWEST) -> Choice:
     """The version that the inventory names; for "auto" the one chosen earlier, else the newest
     supported that the site has, else the one that can be built.
+
+    Args:
+        cluster: whose inventory and earlier choice count.
+        site: where versions are downloaded from.
+        emit: receives notices.
+        newest: the newest minor release of 1.x that all hosts can run.
 
     Raises:
         ArtifactError: the version that the inventory names cannot be installed.
@@ -50,7 +56,7 @@ def choose(cluster: Cluster, site: Site, emit: Emit) -> Choice:
     if earlier := chosen(cluster):
         return earlier
     try:
-        version = _newest(site)
+        version = _newest(site, newest)
     except Unanswered as error:
         instead = f"Kubernetes {BUILDABLE}, built from Debian's source package, is taken instead"
         emit(Notice(text=f"{error}: {instead}", level="warning"))
@@ -78,8 +84,8 @@ def _named(cluster: Cluster) -> Choice:
     return Choice(version=cluster.kubernetes, source="download")
 
 
-def _newest(site: Site) -> str:
-    for candidate in reversed(releases.supported()):
+def _newest(site: Site, limit: int) -> str:
+    for candidate in reversed([each for each in releases.supported() if each <= limit]):
         try:
             return site.newest(candidate)
         except NotThere:

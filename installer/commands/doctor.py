@@ -19,7 +19,7 @@ from installer.errors import Problem
 from installer.events import Emit, Event, Finding, Notice, ResourceResult, RunStarted
 from installer.hosts.facts import Facts
 from installer.inventory import lists_hosts, section_of
-from installer.roles.preflight import examine, notes
+from installer.roles.preflight import examine, newest_release, notes
 
 _THERE = ("change", "delete")
 """How a plan begins for what exists and is not as it should be."""
@@ -124,7 +124,7 @@ class _Unreached:
 def _of_hosts(cluster: Cluster, facts: Mapping[str, Facts], emit: Emit) -> tuple[Problem, ...]:
     if not facts:
         return ()
-    choice = choose(cluster, Site(url=cluster.download_url), emit)
+    choice = choose(cluster, Site(url=cluster.download_url), emit, newest_release(facts))
     for note in notes(cluster, facts):
         emit(Notice(text=note))
     return examine(cluster, facts, choice.version)

@@ -29,7 +29,7 @@ from installer.pki import Credentials
 from installer.roles import ROLES
 from installer.roles.brought import python_version
 from installer.roles.brought import wanted as brought
-from installer.roles.preflight import examine, libraries, notes
+from installer.roles.preflight import examine, libraries, newest_release, notes
 from installer.roles.role import Role, Target
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -93,7 +93,7 @@ def prepare(
         ArtifactError: something to install cannot be had.
     """
     facts = gather_all(cluster, sessions, emit)
-    choice = choose(cluster, Site(url=cluster.download_url), emit)
+    choice = choose(cluster, Site(url=cluster.download_url), emit, newest_release(facts))
     record(cluster, choice)
     _preflight(cluster, facts, choice.version, emit)
     architecture = _architecture(facts)

@@ -60,6 +60,16 @@ def examine(cluster: Cluster, facts: Mapping[str, Facts], version: str) -> tuple
     return tuple(found)
 
 
+def newest_release(facts: Mapping[str, Facts]) -> int:
+    """The newest minor release of Kubernetes 1.x that all hosts can run as they are; that of the
+    installer where one of them can run none, which preflight then says."""
+    fitting = (
+        releases.newest_for(kernel=kernel_release(seen.kernel), cgroup_v1=seen.cgroup == "v1")
+        for seen in facts.values()
+    )
+    return min((each or releases.NEWEST for each in fitting), default=releases.NEWEST)
+
+
 def libraries(
     facts: Mapping[str, Facts], programs: Mapping[str, tuple[int, int]], version: str
 ) -> tuple[Problem, ...]:

@@ -105,6 +105,14 @@ def test_newest_is_downloaded_checked_recorded_and_then_cached(
     assert (again, cached) == (choice, found)
 
 
+def test_auto_is_the_newest_that_hosts_can_run(tmp_path: Path, mirror: tuple[Site, Path]) -> None:
+    site, _ = mirror
+    (tmp_path / "mirror/release/stable-1.31.txt").write_text("v1.31.9")
+    wanted = cluster(tmp_path / "state")
+    assert choose(wanted, site, lambda event: None).version == NEWEST
+    assert choose(wanted, site, lambda event: None, newest=31).version == "v1.31.9"
+
+
 def test_a_published_checksum_that_does_not_fit_stops_the_run(
     tmp_path: Path, mirror: tuple[Site, Path]
 ) -> None:

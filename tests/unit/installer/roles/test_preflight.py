@@ -8,7 +8,8 @@ import pytest
 
 from installer.cluster import Cluster
 from installer.hosts.facts import Facts
-from installer.roles.preflight import examine, libraries, notes, problems
+from installer.releases import NEWEST
+from installer.roles.preflight import examine, libraries, newest_release, notes, problems
 from installer.roles.role import Target
 
 Targets = Callable[..., Target]
@@ -234,3 +235,11 @@ def test_hosts_with_an_older_library_are_told(facts: dict[str, Facts]) -> None:
     assert found.where == "n1"
     assert found.what == "kubelet v1.28.1 needs glibc 2.28, and Ubuntu 14.04 has 2.19"
     assert libraries({**facts, "n1": old}, {"kubelet": (2, 17)}, "v1.28.1") == ()
+
+
+def test_the_newest_release_is_one_that_all_hosts_run(facts: dict[str, Facts]) -> None:
+    assert newest_release(facts) == newest_release({}) == NEWEST
+    old = replace(facts["n1"], kernel="4.4.0-148-generic", cgroup="v1")
+    assert newest_release({**facts, "n1": old}) == 31
+    # One that none runs on is preflight's to tell of.
+    assert newest_release({"n1": replace(old, kernel="3.13.0-24-generic")}) == NEWEST
