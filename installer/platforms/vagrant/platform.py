@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,16 +20,17 @@ from pathlib import Path
 from installer.cluster import Cluster, Host
 from installer.errors import PlatformError
 from installer.events import Emit, Notice, Progress
-from installer.inventory.loading import ALONE, FIRST_HOST
+from installer.inventory.loading import ALONE
 from installer.platforms.vagrant import machines, settings
 from installer.platforms.vagrant.machines import Active, Machine
+from installer.platforms.vagrant.states import RUNNING, is_one, meant, require_fitting
 from installer.platforms.vagrant.tool import Tool
 
 ANSWER_S = 2.0
-RUNNING = "running"
+WAIT_S = 60.0
+"""How long a machine that runs may take until it answers: it may be booting."""
 SILENCE = "ROMANA_INSTALL"
 """The variable that keeps the Vagrantfile's provisioner still."""
-_STARTED_BY_UP = ("poweroff", "saved", "aborted", "stopped", "frozen", "shutoff", "paused")
 
 
 def defaults(
@@ -65,6 +67,7 @@ class Vagrant:
         folder: where the Vagrantfile is.
         environment: of this process.
         listens: whether SSH of a host can be reached.
+        wait_s: how long to wait for that, in seconds.
     """
 
     def __init__(
@@ -72,14 +75,16 @@ class Vagrant:
         folder: Path = settings.FOLDER,
         environment: Mapping[str, str] = os.environ,
         listens: Callable[[Host], bool] = _listens,
+        wait_s: float = WAIT_S,
     ) -> None:
         self._folder = folder
         self._environment = environment
         self._listens = listens
+        self._wait_s = wait_s
 
     def plan(self, cluster: Cluster) -> tuple[str, ...]:
         """What `provision` would do."""
-        _require_fitting(cluster)
+        require_fitting(cluster)
         known = self._known(cluster)
         if machines.TOLD in self._environment or not (missing := self._silent(cluster, known)):
             return ()
@@ -88,7 +93,7 @@ class Vagrant:
 
     def attach(self, cluster: Cluster) -> Cluster:
         """The cluster with how to log in on machines that exist and were learnt of."""
-        _require_fitting(cluster)
+        require_fitting(cluster)
         known = self._known(cluster)
         hosts = tuple(
             known[host.name].reach(host) if host.name in known else host for host in cluster.hosts
@@ -97,7 +102,7 @@ class Vagrant:
 
     def provision(self, cluster: Cluster, emit: Emit) -> Cluster:
         """Has Vagrant make and start what is missing, and learns how to log in there."""
-        _require_fitting(cluster)
+        require_fitting(cluster)
         known = self._known(cluster)
         if machines.TOLD not in self._environment and (missing := self._silent(cluster, known)):
             known = self._bring_up(cluster, missing, known, emit)
@@ -132,7 +137,7 @@ class Vagrant:
 
     def _members(self, cluster: Cluster) -> tuple[str, ...]:
         """Machines of the cluster that exist, those included that the inventory has no more."""
-        return tuple(name for name in self._made() if (name == ALONE) == _is_one(cluster))
+        return tuple(name for name in self._made() if (name == ALONE) == is_one(cluster))
 
     def _bring_up(
         self,
@@ -149,7 +154,21 @@ class Vagrant:
             self._up(cluster, tool, emit)
         with ThreadPoolExecutor(max_workers=8) as pool:
             found = pool.map(partial(self._learnt, tool, known), cluster.hosts)
-            return {host.name: machine for host, machine in zip(cluster.hosts, found, strict=True)}
+            learnt = dict(zip((host.name for host in cluster.hosts), found, strict=True))
+        self._await(missing, emit)
+        return learnt
+
+    def _await(self, hosts: Sequence[Host], emit: Emit) -> None:
+        """Waits until machines answer; one that does not is a warning: the engine will report it
+        unreachable, and the others go on."""
+        limit = time.monotonic() + self._wait_s
+        while silent := [host for host in hosts if not self._listens(host)]:
+            if time.monotonic() > limit:
+                break
+            time.sleep(0.2)
+        for host in silent:
+            text = f"machine {host.name} runs, and does not answer at {host.address}; start it anew"
+            emit(Notice(text=f"{text}: vagrant reload {host.name}", level="warning"))
 
     def _up(self, cluster: Cluster, tool: Tool, emit: Emit) -> None:
         provider = self._provider(cluster)
@@ -163,7 +182,7 @@ class Vagrant:
 
         emit(Progress(what=what, done=0, unit="lines"))
         # Without a name all machines but `sandbox` come up, at once where the provider can.
-        tool.up(cluster.hosts[0].name if _is_one(cluster) else None, provider, hear)
+        tool.up(cluster.hosts[0].name if is_one(cluster) else None, provider, hear)
         emit(Progress(what=what, done=max(count, 1), total=max(count, 1), unit="lines"))
 
     def _learnt(self, tool: Tool, known: Mapping[str, Machine], host: Host) -> Machine:
@@ -225,80 +244,9 @@ class Vagrant:
             SILENCE: "1",
             "ROMANA_NETWORK": str(cluster.network.hosts),
             "ROMANA_MEMORY": str(max(host.memory_mb for host in cluster.hosts)),
-            **({} if _is_one(cluster) else {"ROMANA_NODES": str(count)}),
+            **({} if is_one(cluster) else {"ROMANA_NODES": str(count)}),
         }
         return Tool(self._folder, environment)
-
-
-def meant(
-    hosts: Sequence[Host],
-    states: Mapping[str, str],
-    *,
-    made: Sequence[str],
-    known: Mapping[str, Machine],
-) -> tuple[str, ...]:
-    """What bringing machines up comes to, a line each.
-
-    Args:
-        hosts: that are not known or do not listen.
-        states: of machines, in Vagrant's words, by name.
-        made: names of machines that Vagrant has made.
-        known: machines that can be logged in on.
-
-    Raises:
-        PlatformError: a machine is in a state that `vagrant up` does not lead out of.
-    """
-    return tuple(
-        line
-        for host in hosts
-        if (line := _line(host, states.get(host.name, ""), host.name in made, host.name in known))
-    )
-
-
-def _line(host: Host, state: str, made: bool, known: bool) -> str:
-    if state == RUNNING:
-        if not known:
-            return f"learn the host key of machine {host.name}, which runs"
-        return f"wait for machine {host.name}, which runs and does not answer at {host.address}"
-    if state == "not_created":
-        again = " anew: it is gone from its provider" if made else ""
-        return f"make machine {host.name} ({host.address}){again}"
-    if state in _STARTED_BY_UP:
-        return f"start machine {host.name}, which is {state}"
-    raise PlatformError(
-        f"machine {host.name} is {state or 'unknown to the Vagrantfile'}",
-        f"look at it in its provider; to make it anew: vagrant destroy {host.name}",
-    )
-
-
-def _require_fitting(cluster: Cluster) -> None:
-    """Whether the Vagrantfile has these hosts.
-
-    Raises:
-        PlatformError: it has others; says which.
-    """
-    name = settings.ONE if _is_one(cluster) else settings.SEVERAL
-    if cluster.name != name:
-        raise PlatformError(
-            f"the Vagrantfile has no cluster {cluster.name}",
-            f"leave the name out; it has {settings.SEVERAL} (a controller and nodes) and "
-            f"{settings.ONE} (nodes: 0)",
-        )
-    nodes = [f"node{number}" for number in range(1, len(cluster.hosts))]
-    names = [ALONE] if _is_one(cluster) else ["controller", *nodes]
-    first = FIRST_HOST - 1 if _is_one(cluster) else FIRST_HOST
-    wanted = {name: cluster.network.hosts[first + n] for n, name in enumerate(names)}
-    for host in cluster.hosts:
-        if wanted.get(host.name) != host.address:
-            there = ", ".join(f"{name} {address}" for name, address in wanted.items())
-            raise PlatformError(
-                f"the Vagrantfile has no machine {host.name} with the address {host.address}",
-                f"it has {there}; use nodes: {len(cluster.hosts) - 1} instead of hosts",
-            )
-
-
-def _is_one(cluster: Cluster) -> bool:
-    return len(cluster.hosts) == 1
 
 
 def _record(cluster: Cluster) -> Path:

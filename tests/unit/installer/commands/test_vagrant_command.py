@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from installer import platforms
 from installer.cli import main
+from installer.platforms.vagrant.platform import Vagrant
 
 STAND_IN = Path(__file__).parents[1] / "platforms/vagrant/vagrant"
 
@@ -23,8 +26,9 @@ def _desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_VAGRANT", str(tmp_path))
     monkeypatch.setenv("VAGRANT_DOTFILE_PATH", str(tmp_path / "dotfiles"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    # Nothing listens there, and it is this machine itself that says so.
+    # Nothing listens there, and it is this machine itself that says so; it is not waited for.
     monkeypatch.setenv("ROMANA_NETWORK", "127.86.0.0/24")
+    monkeypatch.setitem(platforms._PLATFORMS, "vagrant", partial(Vagrant, wait_s=0))
 
 
 def run(*words: str) -> Result:

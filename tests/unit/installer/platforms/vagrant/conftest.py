@@ -40,7 +40,7 @@ class Desk:
     def vagrant(self) -> Vagrant:
         """The platform, as a new process would have it."""
         listens = lambda host: host.name in self.answering  # noqa: E731
-        return Vagrant(self.folder, self.environment, listens)
+        return Vagrant(self.folder, self.environment, listens, wait_s=0)
 
     def cluster(self, nodes: int | None = None, *settings_: str) -> Cluster:
         """The cluster of inventories/vagrant.yml."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from installer.errors import PlatformError
+from installer.platforms.vagrant.platform import Vagrant
 
 SAID = Path(__file__).parent / "said"
 ALL = ("controller", "node1", "node2")
@@ -136,6 +137,28 @@ def test_a_machine_in_an_odd_state_is_not_touched(desk, state):
         desk.vagrant.provision(desk.cluster(1), desk.events.append)
     assert raised.value.advice.endswith("to make it anew: vagrant destroy node1")
     assert verbs(desk) == ["status --machine-readable"]
+
+
+def test_a_machine_that_does_not_answer_is_a_warning_with_what_to_do(desk):
+    desk.answering = {"controller"}
+    desk.vagrant.provision(desk.cluster(1), desk.events.append)
+    (warning,) = [event.text for event in desk.events if getattr(event, "level", "") == "warning"]
+    assert warning == (
+        "machine node1 runs, and does not answer at 192.168.56.11; start it anew: "
+        "vagrant reload node1"
+    )
+
+
+def test_a_machine_that_boots_is_waited_for(desk):
+    asked = []
+
+    def listens(host):
+        asked.append(host.name)
+        return len(asked) > 6
+
+    Vagrant(desk.folder, desk.environment, listens).provision(desk.cluster(1), desk.events.append)
+    assert len(asked) > 6
+    assert not [event for event in desk.events if getattr(event, "level", "") == "warning"]
 
 
 def test_a_machine_that_did_not_become_ready_says_so(desk):
