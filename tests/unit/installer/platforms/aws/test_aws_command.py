@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,27 @@ def test_the_platform_is_imported_only_where_it_is_used() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
     assert Aws.__module__ == "installer.platforms.aws.platform"
+
+
+def test_the_doctor_tells_of_a_check_that_is_on(
+    cloud, run, aws, cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the platform alone: the instances of this account have no address that can be reached."""
+    aws().provision(cluster(), lambda event: None)
+    directory = cluster().state.parent
+    monkeypatch.setattr("installer.commands.clusters.clusters_directory", lambda: directory)
+    for reservation in cloud.backend.reservations.values():
+        for instance in reservation.instances:
+            instance.source_dest_check = True
+    monkeypatch.setattr("installer.commands.doctor.connected", lambda *_: nullcontext({}))
+    changes = cloud.changes
+    result = run("doctor", "-i", str(INVENTORY), "--json", "--set", "aws.ssh_from=[192.0.2.7/32]")
+    events = [json.loads(line) for line in result.output.splitlines()]
+    found = [event for event in events if event["event"] == "Finding"]
+    assert result.exit_code == 1, result.output
+    assert sorted(event["what"] for event in found) == [
+        f"would change instance {name}: source_dest_check on -> off"
+        for name in ("controller", "node1", "node2")
+    ]
+    assert found[0]["advice"] == "romana-install aws sets it right"
+    assert cloud.changes == changes
