@@ -1,4 +1,4 @@
-"""Writes a run's outcome: results.json, report.html, and each picture as PNG."""
+"""Writes a run's outcome: results.json, tables.md, report.html, and each picture as PNG."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from romana.bench.markdown import tables
 from romana.bench.page import page
 from romana.bench.results import Results
 
@@ -29,6 +30,9 @@ def write(results: Results, out: Path) -> Iterator[str]:
             picture.write_bytes(each.rendered("png"))
             yield str(picture)
             pictures.append((each.title, each.text, each.rendered("svg").decode()))
+    text = out / "tables.md"
+    text.write_text(tables(results))
+    yield str(text)
     report = out / "report.html"
     report.write_text(page(results, pictures))
     yield str(report)

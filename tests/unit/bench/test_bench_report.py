@@ -11,6 +11,7 @@ from rich.console import Console
 from romana.bench import terminal
 from romana.bench.estimates import Estimate
 from romana.bench.figures import Figure, PerPolicy
+from romana.bench.markdown import tables
 from romana.bench.page import page
 from romana.bench.plots import plots
 from romana.bench.report import NO_PLOTS, read, write
@@ -135,6 +136,22 @@ class Checker(HTMLParser):
     def handle_endtag(self, tag):
         if tag not in self.VOID:
             assert self.open.pop() == tag
+
+
+def test_tables_for_a_page_of_documentation_are_even():
+    lines = [line for line in tables(results()).splitlines() if line.startswith("|")]
+    text = "\n".join(lines)
+    assert "| 200 | 0.783 (+7.0 %) | 10.677 (+1.8 %) |" in text
+    assert "| 200 | 0.1100 (+22.2 ± 0.1 %) | 0.6200 (+3.3 ± 0.1 %) |" in text
+    assert "| `chains` | 30.0 ± 0.1 | 31.0 ± 0.1 | 50.0 ± 0.1 | +100.00 ± 0.10 |" in text
+    blocks, width = [], 0
+    for line in tables(results()).splitlines():
+        if not line.startswith("|"):
+            width = 0
+            continue
+        width = width or line.count("|")
+        blocks.append(line.count("|") == width)
+    assert all(blocks)
 
 
 def test_the_page_is_whole_and_stands_alone():
