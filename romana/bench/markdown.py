@@ -21,7 +21,7 @@ def tables(results: Results) -> str:
 
 def _where(results: Results) -> Iterator[str]:
     where, load = results.machine, results.processor
-    tools = ", ".join(f"{name} {text.split(' ')[-1]}" for name, text in where.tools.items())
+    tools = ", ".join(where.tools.values())
     yield (
         f"{where.processor}, {where.processors} processors, Linux {where.kernel}, {tools}; "
         f"{results.began}, {results.requests:,} requests a cell in {results.rounds} rounds. The "

@@ -190,7 +190,7 @@ def _method(results: Results) -> Iterator[str]:
         "load": f"one request at a time, at most {100 * results.share:g} % of the time; the "
         f"machine was {100 * load.busy:.0f} % busy meanwhile, and its load was "
         f"{results.machine.load:.1f} before",
-        "tools": "; ".join(f"{name} {text}" for name, text in results.machine.tools.items()),
+        "tools": "; ".join(results.machine.tools.values()),
         **({"left out": "; ".join(results.left_out)} if results.left_out else {}),
     }
     yield "<h2>How it was measured</h2><dl>"

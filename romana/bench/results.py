@@ -140,7 +140,7 @@ def _processor(lines: Iterable[str]) -> str:
 
 def _version(name: str) -> str:
     if shutil.which(name) is None:
-        return "not installed"
+        return f"{name}: not installed"
     words: Sequence[str] = (name, "--version")
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=10)
     return done.stdout.strip().partition("\n")[0]
