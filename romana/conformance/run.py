@@ -37,11 +37,13 @@ class Setting:
             prefix removes them.
         hosts: how many hosts share the pods.
         backend: the data plane's.
+        log_denied: whether the agents log what is denied, which is to make no difference.
     """
 
     prefix: str = PREFIX
     hosts: int = 2
     backend: BackendName = "nftables"
+    log_denied: bool = False
 
 
 def run(cases: Sequence[Case], setting: Setting, progress: Progress) -> Report:
@@ -66,7 +68,13 @@ def run(cases: Sequence[Case], setting: Setting, progress: Progress) -> Report:
         fixed = cluster_manifests(placement, nodes)
         directory.apply(fixed)
         cluster = Cluster(
-            lab, placement, nodes, manifests=manifests, work=Path(work), backend=setting.backend
+            lab,
+            placement,
+            nodes,
+            manifests=manifests,
+            work=Path(work),
+            backend=setting.backend,
+            settings={"log_denied": {"enabled": setting.log_denied}},
         )
         try:
             cluster.start()
