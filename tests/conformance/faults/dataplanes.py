@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from romana.dataplane.xtables.reading import VANISHED
+from romana.lab.command import LabError
+
+LISTINGS = 100
+COUNTS = re.compile(r"\[\d+:\d+\]| packets \d+ bytes \d+")
 PASS, CUT = {"admits": True}, {"loses": True}
 
 
@@ -147,23 +152,31 @@ class Iptables:
 
     def present(self, host):
         """Whether there is anything of ours on a host."""
-        return ":ROMANA-" in host.run(f"iptables-{self.kind}-save", "-t", "mangle")
+        return ":ROMANA-" in self._rules(host, "iptables")
 
     def listed(self, host):
         """Our rules and sets on a host, without what counts."""
         lines = host.run("ipset", "save").splitlines()
         for program in ("iptables", "ip6tables"):
-            lines += host.run(f"{program}-{self.kind}-save", "-t", "mangle").splitlines()
-        return sorted(re.sub(r"\[\d+:\d+\]", "", line) for line in lines if "ROMANA" in line)
+            lines += self._rules(host, program).splitlines()
+        return sorted(COUNTS.sub("", line) for line in lines if "ROMANA" in line)
 
     def releases(self, host):
         """Of which releases programs are in force: `old`, `new`."""
-        listed = "".join(
-            host.run(f"{program}-{self.kind}-save", "-t", "mangle")
-            for program in ("iptables", "ip6tables")
-        )
+        listed = "".join(self._rules(host, program) for program in ("iptables", "ip6tables"))
         names = re.findall(r"^:ROMANA-[IE]-(?!closed)([^. ]+)", listed, re.MULTILINE)
         return {"old" if len(each) <= 8 else "new" for each in names}
+
+    def _rules(self, host, program):
+        """The table of our rules. It is listed again where a set has gone, by a change of the
+        agent's, before iptables has asked for its name."""
+        for _ in range(LISTINGS):
+            try:
+                return host.run(f"{program}-{self.kind}-save", "-t", "mangle")
+            except LabError as error:
+                if VANISHED not in str(error):
+                    raise
+        raise AssertionError(f"{VANISHED}, {LISTINGS} times")
 
 
 DATAPLANES = {
