@@ -73,8 +73,18 @@ def blocks(draw):
 
 @st.composite
 def ports(draw):
-    port = draw(st.one_of(st.none(), st.sampled_from(PORTS), st.sampled_from(PORT_NAMES)))
-    end = draw(st.one_of(st.none(), st.sampled_from(PORTS))) if isinstance(port, int) else None
+    """Every port of a protocol, one by number or by name, or a range; sometimes an odd one, as a
+    range that ends before it begins, or one that begins with a name."""
+    kind = draw(st.sampled_from(("every", "number", "name", "range", "range", "odd")))
+    port, end = None, None
+    if kind in ("number", "range"):
+        port = draw(st.sampled_from(PORTS[:-1]))
+    if kind == "range":
+        end = draw(st.sampled_from(PORTS[PORTS.index(port) + 1 :]))
+    if kind in ("name", "odd"):
+        port = draw(st.sampled_from((*PORT_NAMES, *PORTS) if kind == "odd" else PORT_NAMES))
+    if kind == "odd":
+        end = draw(st.sampled_from(PORTS))
     return PortMatch(draw(protocols), port, end)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -184,6 +184,42 @@ def parse(data: bytes, where: str) -> tuple[Case, ...]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConformanceError(f"{where}: not a file of conformance cases: {error}") from error
     return tuple(_case(each, where) for each in wire)
+
+
+def dump(cases: Iterable[Case]) -> bytes:
+    """The content of a file of cases."""
+    wire = [
+        WireCase(
+            description=case.description,
+            tags=list(case.tags),
+            steps=[_wire(step) for step in case.steps],
+        )
+        for case in cases
+    ]
+    return msgspec.json.format(msgspec.json.encode(wire), indent=1)
+
+
+def _wire(step: Step) -> WireStep:
+    every = step.ports == tuple((protocol, port) for (_, protocol), port in SERVED.items())
+    probe = WireProbe()
+    if not every:
+        ((protocol, port),) = step.ports
+        probe = WireProbe(False, WirePortProtocol(protocol, port))
+    letters: dict[bool, Letter] = {True: "a", False: "b"}
+    return WireStep(
+        namespaces={name: dict(labels) for name, labels in step.namespaces.items()},
+        pods=[
+            WirePod(pod.namespace, pod.name, str(pod.address), dict(pod.labels))
+            for pod in step.pods
+        ],
+        probe=probe,
+        n=step.cells,
+        policies=[dict(each) for each in step.policies],
+        blocked=[
+            (*cell, letters[sides.ingress], letters[sides.egress])
+            for cell, sides in step.blocked.items()
+        ],
+    )
 
 
 def _case(wire: WireCase, where: str) -> Case:
