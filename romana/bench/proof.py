@@ -8,13 +8,11 @@
 
 from __future__ import annotations
 
-import time
-
 from romana.bench.errors import BenchError
 from romana.bench.testbed import Testbed
 from romana.bench.workload import ADDRESSES, CLOSED_PORT, PORT, SERVER
 
-ANSWER_S = 5.0
+ANSWER_S = 30.0
 SILENCE_S = 0.3
 
 
@@ -44,7 +42,6 @@ def prove(testbed: Testbed) -> None:
 
 
 def _answers(testbed: Testbed, port: int, limit_s: float) -> bool:
-    limit = time.monotonic() + limit_s
     try:
         testbed.client.connect(ADDRESSES[SERVER], port, timeout_s=limit_s).close()
     except TimeoutError:
@@ -52,4 +49,4 @@ def _answers(testbed: Testbed, port: int, limit_s: float) -> bool:
     except OSError as error:
         reason = f"port {port} of the server cannot be reached: {error.strerror}"
         raise BenchError(f"{testbed.title}: {reason}") from error
-    return time.monotonic() <= limit + ANSWER_S
+    return True

@@ -19,7 +19,7 @@ from romana.bench.scale.synthetic import Cluster
 from romana.objects import Object
 from romana.sources.kinds import BLOCK, KINDS, NAMESPACE, NODE, POD, POLICY, Kind
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 """For the kernel to have a change."""
 QUIET_S = 0.15
 """Between two changes, so that none waits for the one before."""

@@ -17,7 +17,7 @@ from romana.bench.traffic.server import tell
 from romana.bench.traffic.wire import Block, Measured, head
 from romana.lab.joining import join
 
-LIMIT = pack("ll", 5, 0)
+LIMIT = pack("ll", 30, 0)
 RESET = pack("ii", 1, 0)
 """Close at once: neither end waits for late packets (socket(7), SO_LINGER)."""
 _BUFFER = bytearray(2**18)

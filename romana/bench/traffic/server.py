@@ -26,7 +26,7 @@ from romana.bench.traffic.wire import Order, Server, Told, head
 from romana.lab.joining import join
 
 BACKLOG = 4096
-LIMIT_S = 5
+LIMIT_S = 30
 """For a client that stops in the middle."""
 
 
