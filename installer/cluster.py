@@ -12,6 +12,8 @@ from typing import Literal
 
 Platform = Literal["sandbox", "static", "vagrant", "aws"]
 Group = Literal["controller", "nodes"]
+Backend = Literal["auto", "nftables", "iptables"]
+"""What enforces policies on hosts. `auto` leaves it to each host's agent."""
 Password = Callable[[], str]
 """Gives a password when it is needed. Raises InstallerError where there is none."""
 Dial = Callable[[], socket.socket]
@@ -102,6 +104,7 @@ class Network:
     block_size: int = 25
     masquerade: bool = True
     mtu: int | None = None
+    backend: Backend = "auto"
 
     @property
     def api_service(self) -> IPv4Address:

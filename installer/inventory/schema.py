@@ -7,8 +7,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from installer.cluster import Backend
 from installer.errors import Problem
 from installer.inventory import kinds
 from installer.inventory.document import Entry
@@ -34,6 +35,7 @@ NETWORK: Mapping[str, Kind] = {
     "block_size": kinds.whole(16, 30),
     "masquerade": kinds.yes_or_no,
     "mtu": kinds.whole(576, 65535),
+    "backend": kinds.one_of(get_args(Backend)),
 }
 
 

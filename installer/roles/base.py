@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from installer import releases
 from installer.distributions import Packages, find, names
-from installer.hosts.facts import Facts, kernel_release
 from installer.hosts.init import of
 from installer.resources import (
     Condition,
@@ -18,13 +16,10 @@ from installer.resources import (
     Sysctl,
     User,
 )
+from installer.roles import data_plane
 from installer.roles.role import Target
 
 _MODULES = ("nf_conntrack",)
-_DATA_PLANE = {
-    "nftables": ("nf_tables",),
-    "iptables": ("ip_tables", "ip6_tables", "ip_set", "xt_set"),
-}
 HOST_SERVICE = "romana-host"
 _FORWARDING = (("net.ipv4.ip_forward", "1"),)
 _WATCHES = (
@@ -47,16 +42,17 @@ def base(target: Target) -> Iterator[Resource]:
         yield User("etcd", home="/var/lib/etcd")
     yield Package(packages(target))
     if not target.facts.container:
-        yield Module("romana", modules(target.facts))
+        yield Module("romana", modules(target))
     yield Sysctl("romana", _FORWARDING if target.facts.container else _FORWARDING + _WATCHES)
     if target.facts.init == "upstart":
         yield from _as_systemd_does(target)
 
 
-def modules(facts: Facts) -> tuple[str, ...]:
+def modules(target: Target) -> tuple[str, ...]:
     """Kernel modules that a host needs, those of its data plane among them."""
+    facts = target.facts
     overlay = ("overlay",) if "overlay" in facts.modules else ()
-    return overlay + _MODULES + _DATA_PLANE[releases.data_plane(kernel_release(facts.kernel))]
+    return overlay + _MODULES + data_plane.modules(facts, target.cluster.network.backend)
 
 
 def _as_systemd_does(target: Target) -> Iterator[Resource]:
@@ -69,7 +65,7 @@ def _as_systemd_does(target: Target) -> Iterator[Resource]:
         evidence="cat /proc/cgroups",
         timeout_s=10,
     )
-    words = () if target.facts.container else ("modprobe", "-a", *modules(target.facts), "&&")
+    words = () if target.facts.container else ("modprobe", "-a", *modules(target), "&&")
     yield Service(
         HOST_SERVICE,
         init=of(target.facts),
@@ -94,6 +90,8 @@ def packages(target: Target) -> tuple[str, ...]:
     """Names of all packages that the host needs, for one call of its package manager."""
     called = package_names(target)
     wanted = called.base + called.runtime
+    more = data_plane.packages(target.facts, target.cluster.network.backend)
+    wanted += tuple(each for each in more if each not in wanted)
     return wanted + called.etcd if target.host.is_controller else wanted
 
 

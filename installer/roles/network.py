@@ -123,6 +123,7 @@ def _config(target: Target) -> str:
         gateways=(host.gateway,) if host.gateway else (),
         masquerade="true" if cluster.network.masquerade else "false",
         mtu=cluster.network.mtu or "auto",
+        backend=cluster.network.backend,
     )
 
 

@@ -10,12 +10,11 @@ from installer import distributions, releases
 from installer.cluster import Cluster, Host
 from installer.errors import Problem
 from installer.hosts.facts import Facts, kernel_release
-from installer.roles import preflight_network
+from installer.roles import data_plane, preflight_network
 from installer.roles.role import Target
 
 CLOCK_SKEW_S = 30.0
 _MODULES = ("nf_conntrack", "veth")
-_DATA_PLANE = {"nftables": ("nf_tables",), "iptables": ("ip_tables", "ip_set")}
 _APT_WITH_HTTPS = (1, 5)
 """Before it that takes the package apt-transport-https."""
 _MEMORY_MB = {True: 1024, False: 512}
@@ -156,8 +155,8 @@ def _kernel(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterato
             f"{version} needs: {why}",
             _newer_kernel(facts, needed),
         )
-    wanted = _MODULES + _DATA_PLANE[releases.data_plane(own)]
-    missing = [module for module in wanted if module not in facts.modules]
+    yield from data_plane.lacks(facts, cluster.network.backend)
+    missing = [module for module in _MODULES if module not in facts.modules]
     if missing:
         yield (
             f"the kernel has no {', '.join(missing)}",

@@ -33,6 +33,7 @@ from installer.platforms.sandbox.leftovers import HOSTS, prefix_of
 from installer.platforms.sandbox.machine import Machine
 from installer.platforms.sandbox.packages import ensure_packages, packages_path
 from installer.platforms.sandbox.storage import ensure_storage
+from installer.roles.data_plane import every_package
 from romana.lab.command import LabError
 from romana.lab.namespaces import Lab
 
@@ -151,7 +152,8 @@ class Sandbox:
                 f"hosts cannot be {distribution.id} {distribution.version} like this machine",
                 f"the installer knows {', '.join(distributions.supported())}",
             )
-        return (*names.base, *names.runtime, *names.etcd, *self._extra)
+        data_plane = tuple(each for each in every_package() if each not in names.base)
+        return (*names.base, *names.runtime, *names.etcd, *data_plane, *self._extra)
 
     def _attached(self, cluster: Cluster, host: Host) -> Host:
         machine = self._machine(cluster, host)

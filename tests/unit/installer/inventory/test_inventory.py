@@ -275,6 +275,11 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(tmp_path: Path) -> 
     [
         ("network.mtu=1", "--set network.mtu: network.mtu: should be a number from 576 to 65535"),
         ("netwrk.mtu=1400", "--set netwrk.mtu: netwrk: unknown key (did you mean network?)"),
+        (
+            "network.backend=iptable",
+            "--set network.backend: network.backend: should be one of auto, nftables, iptables, is"
+            " 'iptable' (did you mean iptables?)",
+        ),
         ("network.mtu", "--set network.mtu: should be KEY=VALUE"),
         ("hosts.alpha.port=[", "--set hosts.alpha.port: not YAML: "),
         ("network.mtu=", "--set network.mtu: network.mtu: should be a number from 576 to 65535, "),

@@ -21,7 +21,7 @@ CASES = [
     ("architecture", {"architecture": "riscv64"}, "riscv64 is not supported", "x86_64"),
     ("init", {"init": "unknown"}, "init system is unknown", "systemd"),
     ("kernel", {"kernel": "4.2.0-42"}, "kernel 4.2.0-42 is older than 4.3, which", "newer"),
-    ("data plane", {"kernel": "5.4.0"}, "no ip_tables, ip_set", "extra"),
+    ("data plane", {"kernel": "5.4.0"}, "iptables, the kernel has no ip_set", "extra"),
     ("module", {"modules": ("overlay", "nf_tables", "veth")}, "no nf_conntrack", "extra"),
     ("swap", {"swap_mb": 1024}, "1024 MiB of swap", "swapoff -a"),
     ("port", {"listening": ((10250, "nginx"),)}, "port 10250 is in use by nginx", "stop nginx"),
