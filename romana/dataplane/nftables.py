@@ -1,5 +1,5 @@
 """Renders an Admission as the table `inet romana`. Pure. The layout is described in
-docs/architecture.md.
+docs/policy.md.
 
 Exact addresses with one port are elements of hash sets; everything else lies in concatenated
 interval sets, never in one with a single field and many elements: nft reads such a set back as a

@@ -1,5 +1,5 @@
 """What should become of packets, as sets: from the compiled form alone, by the words of
-docs/architecture.md, and without a thought of how a kernel is told."""
+docs/policy.md, and without a thought of how a kernel is told."""
 
 from __future__ import annotations
 
