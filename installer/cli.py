@@ -435,7 +435,9 @@ def _run(command: Callable[[Reporting], int], as_json: bool, diff: bool = False)
     words = shlex.join(["romana-install", *sys.argv[1:]])
     reporting = Reporting(words, as_json=as_json, diff=diff)
     # Ended from outside, a run closes its connections and says in the journal where it was.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Also where a shell has started it in the background, with its interrupt ignored.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
     with reporting:
         code = _or_exit(lambda: command(reporting), reporting)
     if code == 1 and reporting.log_path is not None:

@@ -205,7 +205,9 @@ def _report(results: Results, out: Path) -> None:
 @contextmanager
 def _told() -> Iterator[None]:
     """Errors in one line; whoever ends the run finds nothing of it left."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Also where a shell has started it in the background, with its interrupt ignored.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
     try:
         if os.geteuid() != 0:
             raise BenchError("only root can make hosts and pods: try sudo")  # noqa: TRY301

@@ -108,6 +108,8 @@ def _report(cases: Callable[[], tuple[Case, ...]], setting: Setting) -> Report |
             raise ConformanceError("only root can make hosts and pods: try sudo")  # noqa: TRY301
         # Whoever ends the run finds nothing of it left.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        # Also where a shell has started it in the background, with its interrupt ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         return _run(cases(), setting)
     except (ConformanceError, LabError, OSError) as error:
         click.echo(f"romana conformance: {error}", err=True)
