@@ -457,10 +457,9 @@ class Stage:
         Args:
             switches: how often a whole table may have been replaced by another: first packets that
                 the old rules are judging at that moment find their maps empty, or no connection
-                tracking, and are lost. So much is explained by that, and more for ordinary changes:
-                the same happens where one element gives way to another, in 4 of some 3,600 changes
-                that were counted, two of them in one test. Never is a packet lost of a connection
-                that is known, and none passes.
+                tracking, and are lost. So much is explained by that, and one loss more: the same
+                happens, once in hundreds of changes, where one element gives way to another. Never
+                is a packet lost of a connection that is known.
         """
         time.sleep(0.3)  # the last packets are on their way
         packets = self.datagrams.packets(self.since)
@@ -468,8 +467,7 @@ class Stage:
         found = tally(self.timeline, packets, self.faults)
         new = (FRESH, OPENING)
         firsts = [each for each in found.wrong if each.arrived is None and each.port in new]
-        spared = switches + 1 + self.changes // 100
-        switched = [each for burst in bursts(firsts)[:spared] for each in burst]
+        switched = [each for burst in bursts(firsts)[: switches + 1] for each in burst]
         print(f"{found.admitted} packets had to pass, {found.denied} must not,")
         print(f"{found.explained} explained by faults, {len(switched)} lost in {switches} switches")
         assert not self.links.late()
