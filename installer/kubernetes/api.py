@@ -27,12 +27,22 @@ class ApiError(InstallerError):
     Args:
         status: HTTP status, 0 where there was no answer.
         reason: the API's own word, for instance AlreadyExists.
+        causes: what the API names as causes, for instance the disruption budget that forbids an
+            eviction.
     """
 
-    def __init__(self, message: str, status: int = 0, reason: str = "", advice: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int = 0,
+        reason: str = "",
+        advice: str = "",
+        causes: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message, advice)
         self.status = status
         self.reason = reason
+        self.causes = causes
 
 
 class Api:
@@ -76,6 +86,11 @@ class Api:
         """Puts an object in the place of the one at `path`."""
         return await self._request("PUT", path, manifest)
 
+    async def patch(self, path: str, change: Mapping[str, Any]) -> JSON:
+        """Merges a change (RFC 7386) into the object at `path`; null removes a field. With
+        `metadata.resourceVersion` in it, it is refused (409) where the object is another by now."""
+        return await self._request("PATCH", path, change, kind="application/merge-patch+json")
+
     async def delete(self, path: str, **query: str) -> None:
         """Deletes the object or the collection at `path`, if it is there."""
         try:
@@ -115,10 +130,16 @@ class Api:
         path: str,
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
+        kind: str = "application/json",
     ) -> JSON:
         try:
             async with self._session.request(
-                method, self._url(path), json=body, params=query, **self._extra()
+                method,
+                self._url(path),
+                json=body,
+                params=query,
+                headers={"Content-Type": kind} if body is not None else None,
+                **self._extra(),
             ) as response:
                 answer = await response.json(content_type=None)
         except ValueError as error:
@@ -150,4 +171,10 @@ class Api:
 def _refusal(method: str, path: str, status: int, answer: Any) -> ApiError:
     details = answer if isinstance(answer, dict) else {}
     message = details.get("message") or "no reason given"
-    return ApiError(f"{method} {path}: {status}: {message}", status, details.get("reason") or "")
+    causes = (details.get("details") or {}).get("causes") or ()
+    return ApiError(
+        f"{method} {path}: {status}: {message}",
+        status,
+        details.get("reason") or "",
+        causes=tuple(str(cause.get("message") or "") for cause in causes),
+    )
