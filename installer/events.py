@@ -124,12 +124,14 @@ class HostRecap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recap:
-    """The end of a run."""
+    """The end of a run. `certificates_end` is when the first of the cluster's certificates ends,
+    UTC in ISO 8601; empty where no cluster was looked at."""
 
     hosts: tuple[HostRecap, ...]
     seconds: float
     pending: bool = False
     stopped: str = ""
+    certificates_end: str = ""
     notes: tuple[str, ...] = field(default=())
 
 

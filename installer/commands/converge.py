@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from installer import pki, platforms
 from installer.cluster import Cluster, Host, Platform
-from installer.commands import clusters, fixed, unfinished
+from installer.commands import clusters, fixed, unfinished, validity
 from installer.commands.clusters import Wish
 from installer.commands.foreseeing import foresee
 from installer.commands.next_steps import next_steps
@@ -27,9 +27,7 @@ from installer.errors import InstallerError, SmokeFailed
 from installer.events import Emit, Notice, Recap, ResourceResult, RoleStarted, RunStarted
 from installer.hosts.session import Session
 from installer.observers.tally import Tally
-from installer.pki import Credentials
-
-EXPIRY_WARNING_DAYS = 30
+from installer.pki import Credentials, Expiry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,13 +118,33 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
             trips = _trips(sessions)
     lost = frozenset(prepared.lost) if prepared and not making else frozenset()
     pending = bool(making) or bool(prepared and prepared.plan.pending)
+    lives = _lives(prepared, emit, done=not pending) if prepared else ()
     recap = Recap(
-        hosts=tally.recap(trips, lost), seconds=time.monotonic() - started, pending=pending
+        hosts=tally.recap(trips, lost),
+        seconds=time.monotonic() - started,
+        pending=pending,
+        certificates_end=validity.end(lives),
+        notes=tuple(_noted(prepared, lives)) if prepared else (),
     )
     emit(recap)
     if any(host.failed or host.unreachable for host in recap.hosts) and not making:
         return 1
     return 2 if pending else 0
+
+
+def _lives(prepared: Prepared, emit: Emit, *, done: bool) -> Sequence[Expiry]:
+    """When the certificates end that hosts hold now; tells of those that end soon."""
+    lives = validity.held(prepared.kept, pki.expiries(prepared.credentials), done=done)
+    for text in validity.warnings(lives, time.time()):
+        emit(Notice(text=text, level="warning"))
+    return lives
+
+
+def _noted(prepared: Prepared, lives: Sequence[Expiry]) -> Iterator[str]:
+    """What the recap of check mode says below its counts."""
+    yield f"Kubernetes {prepared.kubernetes}; {validity.summary(lives, time.time())}"
+    if text := validity.renewals(prepared.plan):
+        yield text
 
 
 def _show(plan: Plan, emit: Emit) -> None:
@@ -287,27 +305,26 @@ class _Converging:
         *,
         declined: bool = False,
     ) -> int:
+        lives = _lives(prepared, self._emit, done=not stopped and not declined)
+        changed = not stopped and prepared.plan.pending
         recap = Recap(
             hosts=self._tally.recap(_trips(sessions), frozenset(prepared.lost)),
             seconds=time.monotonic() - self._started,
             pending=declined,
             stopped=stopped,
+            certificates_end=validity.end(lives),
             notes=("nothing was changed",)
             if declined
-            else tuple(self._notes(prepared, changed=not stopped and prepared.plan.pending)),
+            else tuple(self._notes(prepared, lives, changed=changed)),
         )
         self._emit(recap)
         failed = stopped or any(host.failed or host.unreachable for host in recap.hosts)
         return 1 if failed else 2 if declined else 0
 
-    def _notes(self, prepared: Prepared, *, changed: bool) -> Iterator[str]:
-        first = pki.expiries(prepared.credentials)[0]
-        days = int((first.ends.timestamp() - time.time()) // 86400)
-        where = f" on {first.host}" if first.host else ""
-        note = f"Kubernetes {prepared.kubernetes}; certificates are valid for {days} days"
-        if days < EXPIRY_WARNING_DAYS:
-            note = f"certificate {first.name}{where} ends in {days} days"
-        yield f"{note} (first {first.name}{where}, {first.ends:%Y-%m-%d})"
+    def _notes(
+        self, prepared: Prepared, lives: Sequence[Expiry], *, changed: bool
+    ) -> Iterator[str]:
+        yield f"Kubernetes {prepared.kubernetes}; {validity.summary(lives, time.time())}"
         if changed:
             yield from next_steps(self._cluster, prepared.kubectl)
         elif self._cluster.kubeconfig.exists():

@@ -25,7 +25,7 @@ from installer.hosts.connection import connect, ways
 from installer.hosts.facts import Facts
 from installer.hosts.gather import gather
 from installer.hosts.session import Session
-from installer.pki import Credentials
+from installer.pki import Credentials, Expiry
 from installer.roles import ROLES
 from installer.roles.brought import python_version
 from installer.roles.brought import wanted as brought
@@ -46,6 +46,8 @@ class Prepared:
     """The release's own, where this machine can run it."""
     lost: tuple[str, ...]
     """Hosts that could not be reached or asked."""
+    kept: tuple[Expiry, ...]
+    """When the certificates end that the last run laid down."""
 
 
 @contextlib.contextmanager
@@ -106,7 +108,7 @@ def prepare(
     )
     _fit(facts, had)
     adopt_lost(cluster, sessions, emit)
-    credentials = pki.ensure(cluster)
+    kept, credentials = pki.kept(cluster), pki.ensure(cluster)
     meant = [host for host in cluster.hosts if not limit or host.name in limit]
     everything = [
         wanted(
@@ -135,6 +137,7 @@ def prepare(
         if ARCHITECTURES.get(platform.machine()) == architecture
         else None,
         lost=tuple(host.name for host in meant if host.name not in answered),
+        kept=kept,
     )
 
 

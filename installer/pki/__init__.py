@@ -4,7 +4,7 @@
 restores a lost state directory from a controller.
 """
 
-from installer.pki.certificates import Pair
+from installer.pki.certificates import WARN_BELOW, Pair
 from installer.pki.credentials import (
     ADOPTABLE,
     Credentials,
@@ -13,6 +13,7 @@ from installer.pki.credentials import (
     ensure,
     exists,
     expiries,
+    kept,
 )
 from installer.pki.identities import AUTHORITIES, OPERATOR
 from installer.pki.kubeconfig import kubeconfig
@@ -21,6 +22,7 @@ __all__ = [
     "ADOPTABLE",
     "AUTHORITIES",
     "OPERATOR",
+    "WARN_BELOW",
     "Credentials",
     "Expiry",
     "Pair",
@@ -28,5 +30,6 @@ __all__ = [
     "ensure",
     "exists",
     "expiries",
+    "kept",
     "kubeconfig",
 ]

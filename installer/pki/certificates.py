@@ -26,6 +26,8 @@ AUTHORITY_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=365)
 RENEW_BELOW = 0.2
 """Share of its life below which a leaf is renewed."""
+WARN_BELOW = timedelta(days=30)
+"""What is left of a certificate's life when its end is something to tell the operator."""
 _BACKDATED = timedelta(minutes=5)
 """Certificates begin a little in the past: hosts' clocks may be behind by what preflight admits."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -143,6 +143,20 @@ def adopt(cluster: Cluster, files: Mapping[str, bytes], encryption_key: str) -> 
         store.write(name, files[name])
 
 
+def kept(cluster: Cluster) -> tuple[Expiry, ...]:
+    """When everything ends that the state directory holds, the soonest first; nothing is made or
+    renewed. So a run tells what hosts hold as long as it has not changed them."""
+    store = _directory(cluster)
+    named = [("", f"{each.name} authority", each.path) for each in AUTHORITIES]
+    named += [(leaf.host, leaf.name, _path(leaf)) for leaf in leaves(cluster)]
+    found = []
+    for host, name, path in named:
+        certificate = store.read(f"{path}.crt")
+        if certificate is not None:
+            found.append(Expiry(host=host, name=name, ends=expires(certificate)))
+    return _sorted(found)
+
+
 def expiries(credentials: Credentials) -> tuple[Expiry, ...]:
     """When everything ends, the soonest first."""
     found = [
@@ -153,6 +167,10 @@ def expiries(credentials: Credentials) -> tuple[Expiry, ...]:
         Expiry(host=host, name=name, ends=expires(pair.certificate))
         for (host, name), pair in credentials.issued.items()
     ]
+    return _sorted(found)
+
+
+def _sorted(found: Iterable[Expiry]) -> tuple[Expiry, ...]:
     return tuple(sorted(found, key=lambda expiry: (expiry.ends, expiry.host, expiry.name)))
 
 
@@ -192,7 +210,7 @@ def _authority(store: Directory, path: str, common_name: str, now: datetime) -> 
 
 
 def _leaf(store: Directory, leaf: Leaf, authority: Pair, now: datetime) -> Pair:
-    path = f"hosts/{leaf.host}/{leaf.name}" if leaf.host else leaf.name
+    path = _path(leaf)
     certificate, key = store.read(f"{path}.crt"), store.read(f"{path}.key")
     if certificate is not None and key is not None:
         pair = Pair(certificate=certificate, key=key)
@@ -204,6 +222,10 @@ def _leaf(store: Directory, leaf: Leaf, authority: Pair, now: datetime) -> Pair:
     store.write(f"{path}.key", pair.key)
     store.write(f"{path}.crt", pair.certificate)
     return pair
+
+
+def _path(leaf: Leaf) -> str:
+    return f"hosts/{leaf.host}/{leaf.name}" if leaf.host else leaf.name
 
 
 def _is_sound(pair: Pair, subject: Subject, authority: Pair, now: datetime) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from installer.resources.archive import Archive
 from installer.resources.base import Change, Payload, Resource
 from installer.resources.binary import Binary
+from installer.resources.certificate import Certificate
 from installer.resources.condition import Condition
 from installer.resources.directory import Absent, Directory
 from installer.resources.file import File
@@ -22,6 +23,7 @@ __all__ = [
     "Absent",
     "Archive",
     "Binary",
+    "Certificate",
     "Change",
     "Condition",
     "Directory",

@@ -12,6 +12,9 @@ import yaml
 from installer.resources.base import Change, Payload
 from installer.resources.shell import digest_of, quote, short
 
+_PROBE_LIMIT_S = 5
+"""An API server that has no etcd takes questions and does not answer them."""
+_REPAIR_LIMIT_S = 30
 _ANNOTATION = "romana.io/digest"
 _COLUMNS = (
     "KIND:.kind,NAMESPACE:.metadata.namespace,NAME:.metadata.name,"
@@ -52,7 +55,7 @@ class Manifest:
         server."""
         wanted = json.dumps(_list([_identity(item) for item in self._objects()]))
         return (
-            f"{self._kubectl()} get --ignore-not-found --no-headers -o "
+            f"{self._kubectl(_PROBE_LIMIT_S)} get --ignore-not-found --no-headers -o "
             f"custom-columns={quote(_COLUMNS)} -f - 2>/dev/null <<'ROMANA' || echo unavailable\n"
             f"{wanted}\nROMANA\n"
         )
@@ -73,13 +76,13 @@ class Manifest:
             before=f"{len(differing)} of {len(self._objects())} objects differ",
             after="applied",
             diff="\n".join(lines),
-            repair=f"{self._kubectl()} apply -f objects.json\n",
+            repair=f"{self._kubectl(_REPAIR_LIMIT_S)} apply -f objects.json\n",
             files=(Payload(name="objects.json", content=objects.encode()),),
         )
 
-    def _kubectl(self) -> str:
+    def _kubectl(self, limit_s: int) -> str:
         kubeconfig = quote(self.kubeconfig)
-        return f"{quote(self.kubectl)} --kubeconfig={kubeconfig} --request-timeout=30s"
+        return f"{quote(self.kubectl)} --kubeconfig={kubeconfig} --request-timeout={limit_s}s"
 
     def _objects(self) -> list[dict[str, Any]]:
         return [item for item in yaml.safe_load_all(self.content) if item]

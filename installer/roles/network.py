@@ -100,7 +100,7 @@ def agent_ready(target: Target) -> Condition:
 def _identity(target: Target) -> tuple[File, File]:
     held = target.credentials.leaf(target.host.name, "agent")
     return (
-        File(f"{_ETC}/agent.crt", held.certificate),
+        pki.certificate(f"{_ETC}/agent.crt", held.certificate),
         File(f"{_ETC}/agent.key", held.key, mode=0o600, secret=True),
     )
 

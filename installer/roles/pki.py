@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from installer.pki import AUTHORITIES, OPERATOR, kubeconfig
 from installer.pki.identities import AuthorityName
-from installer.resources import Directory, File, Resource
+from installer.resources import Certificate, Directory, File, Resource
 from installer.roles.role import Target
 
 KUBERNETES = "/etc/kubernetes"
@@ -79,7 +79,7 @@ def pair(target: Target, name: str, owner: str = _ROOT) -> tuple[File, File]:
     """A certificate of this host and its key, by its name in `installer.pki.identities`."""
     held = target.credentials.leaf(target.host.name, name)
     return (
-        File(f"{PKI}/{name}.crt", held.certificate, owner=owner),
+        certificate(f"{PKI}/{name}.crt", held.certificate, owner),
         File(f"{PKI}/{name}.key", held.key, mode=0o600, owner=owner, secret=True),
     )
 
@@ -98,9 +98,15 @@ def kubelet_files(target: Target) -> tuple[File, ...]:
     serving = target.credentials.leaf(target.host.name, "kubelet")
     client = target.credentials.leaf(target.host.name, "kubelet-client")
     return (
-        File(f"{KUBELET_PKI}/kubelet.crt", serving.certificate),
+        certificate(f"{KUBELET_PKI}/kubelet.crt", serving.certificate),
         File(f"{KUBELET_PKI}/kubelet.key", serving.key, mode=0o600, secret=True),
-        File(KUBELET_CLIENT, client.certificate + client.key, mode=0o600, secret=True),
+        Certificate(
+            KUBELET_CLIENT,
+            client.certificate + client.key,
+            certificate=client.certificate,
+            mode=0o600,
+            secret=True,
+        ),
         kubeconfig_file(target, "kubelet"),
     )
 
@@ -110,14 +116,27 @@ def kubeconfig_file(target: Target, name: str) -> File:
     controller."""
     leaves = {"kubelet": "kubelet-client", "kube-proxy": "proxy"}
     host = OPERATOR if name == "admin" else target.host.name
+    identity = target.credentials.leaf(host, leaves.get(name, name))
     text = kubeconfig(
         cluster=target.cluster.name,
         server=server(target),
         authority=target.credentials.authorities["kubernetes"],
         user=name,
-        identity=target.credentials.leaf(host, leaves.get(name, name)),
+        identity=identity,
     )
-    return File(f"{KUBERNETES}/{name}.conf", text, mode=0o600, secret=True)
+    return Certificate(
+        f"{KUBERNETES}/{name}.conf",
+        text,
+        certificate=identity.certificate,
+        form="kubeconfig",
+        mode=0o600,
+        secret=True,
+    )
+
+
+def certificate(path: str, content: bytes, owner: str = _ROOT) -> Certificate:
+    """A file that is a certificate and nothing else."""
+    return Certificate(path, content, certificate=content, owner=owner)
 
 
 def server(target: Target) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-EXPIRY_WARNING_DAYS = 30
+from installer.pki import WARN_BELOW
+
+EXPIRY_WARNING_DAYS = WARN_BELOW.days
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
