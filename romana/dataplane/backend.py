@@ -20,11 +20,13 @@ from romana.dataplane.requests import Netfilter
 from romana.dataplane.ruleset import (
     TABLE,
     Ruleset,
+    changeable,
     creation,
     difference,
     removal,
     replacement,
 )
+from romana.dataplane.transition import transition
 
 ATTEMPTS = 3
 PAUSE_S = 0.2
@@ -175,18 +177,25 @@ class Backend:
         return change.port in self._writers
 
     async def _change(self, old: Ruleset, wanted: Ruleset) -> bool:
-        """Write a difference: directly where it is in programs and elements, else by nft."""
+        """Write a difference, a transaction for each table on the way."""
+        if not changeable(old, wanted):
+            await self._commit(replacement(wanted), wanted)
+            return True
+        changed = False
+        for each in transition(old, wanted):
+            await self._step(old, each)
+            old, changed = each, True
+        self._committed = wanted
+        return changed
+
+    async def _step(self, old: Ruleset, wanted: Ruleset) -> None:
+        """Write a difference as one transaction: directly where it is in programs and elements,
+        else by nft."""
         direct = orders(old, wanted)
-        if direct is not None:
-            if direct:
-                await self._order(direct, wanted)
-            else:
-                self._committed = wanted
-            return bool(direct)
-        change = difference(old, wanted)
-        if change:
-            await self._commit(change, wanted)
-        return bool(change)
+        if direct is None:
+            await self._commit(difference(old, wanted), wanted)
+        elif direct:
+            await self._order(direct, wanted)
 
     async def _order(self, direct: Sequence[Order], result: Ruleset) -> None:
         """Give a change to the kernel. What somebody else does to other tables meanwhile makes it

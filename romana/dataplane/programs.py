@@ -13,6 +13,7 @@ host's range of ports may overlap a network's, so they are apart.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv6Address
 from types import MappingProxyType
@@ -41,11 +42,24 @@ _FIELD_TYPES = {
     " . meta l4proto": " . inet_proto",
     " . meta l4proto . th dport": " . inet_proto . inet_service",
 }
+_CHAINS = tuple(f"{each}-" for each in _PREFIX.values())
+_OWNED = re.compile(rf"((?:{'|'.join(_CHAINS)}).+?)-(?:{'|'.join(_KINDS)})[46]")
 
 
 def program_chain(direction: Direction, name: str) -> str:
     """The name of a program's chain; the names of its sets begin with it."""
     return f"{_PREFIX[direction]}-{name}"
+
+
+def is_program(chain: str) -> bool:
+    """Whether a chain is a program's."""
+    return chain.startswith(_CHAINS)
+
+
+def program_of(name: str) -> str:
+    """The chain of the program that a set belongs to; empty where it is no program's."""
+    found = _OWNED.fullmatch(name)
+    return found[1] if found else ""
 
 
 def program_sets(

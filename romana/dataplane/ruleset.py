@@ -87,7 +87,7 @@ def difference(old: Ruleset | None, new: Ruleset) -> str:
         old: what the kernel holds; None where that is not known, and the whole table is replaced.
         new: what it is to hold.
     """
-    if old is None or not _changeable(old, new):
+    if old is None or not changeable(old, new):
         return replacement(new)
     return "".join(_changes(old, new))
 
@@ -142,8 +142,9 @@ def removal() -> str:
     return f"add table {TABLE}\ndelete table {TABLE}\n"
 
 
-def _changeable(old: Ruleset, new: Ruleset) -> bool:
-    """Whether everything that both hold kept its type, flags and hook."""
+def changeable(old: Ruleset, new: Ruleset) -> bool:
+    """Whether everything that both hold kept its type, flags and hook: else the table is replaced
+    as a whole."""
     sets = all(
         old.sets[name] is new.sets[name] or old.sets[name].header == new.sets[name].header
         for name in old.sets.keys() & new.sets.keys()
