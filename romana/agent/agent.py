@@ -134,6 +134,7 @@ class Agent:
                 stop,
                 self._source.run(),
                 self._reconciler.run(),
+                self._reconciler.check(),
                 self._kernel.connections.run(),
                 self._verification.run(),
                 self._denied.run(),

@@ -19,6 +19,7 @@ from romana.agent.store import Store
 from romana.ipam.leases import Lease, Leases
 from romana.objects import Address, Key, Snapshot
 from romana.policy.admission import Admission, Endpoint
+from romana.policy.compile import compile_admission
 from romana.policy.live import LiveCompiler
 from romana.sources.kubernetes import Backoff
 
@@ -30,6 +31,9 @@ CHECK_S = 60
 """How often, at most, an audit compiles everything anew, to compare with what came of changes."""
 FEW = 100
 """Changed objects that are compiled at once; for more, others have their turn meanwhile."""
+
+Compiled = tuple[Snapshot, tuple[Endpoint, ...], Admission]
+"""What was compiled, and what came of it."""
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +53,8 @@ class Reconciler:
         self._metrics = metrics
         self._compiler = LiveCompiler()
         self._checked = time.monotonic()
+        self._to_check: asyncio.Queue[Compiled] = asyncio.Queue()
+        self._miscompiled = False
         self._waiting: list[asyncio.Future[None]] = []
         self._urgent = asyncio.Event()
         self._seen: tuple[Lease, ...] = ()
@@ -94,6 +100,19 @@ class Reconciler:
             else:
                 asyncio.get_running_loop().call_later(backoff.next(), self.audit)
             await self._rest(time.monotonic() - began)
+
+    async def check(self) -> None:
+        """After an audit, at most once in CHECK_S, compile everything anew and compare with what
+        came of changes, until cancelled. In a thread and beside the rounds: no change waits for it.
+        """
+        while True:
+            snapshot, endpoints, admission = await self._to_check.get()
+            anew = await asyncio.to_thread(compile_admission, snapshot, endpoints)
+            if anew != admission:
+                self._metrics.miscompiled.inc()
+                log.error("changes were not compiled as they should have been; compiling all anew")
+                self._miscompiled = True
+                self._store.wake()
 
     async def enforced(self) -> None:
         """Wait until everything that is known now is in the kernel.
@@ -194,6 +213,8 @@ class Reconciler:
     async def _reconcile(self, audit: bool) -> bool:
         snapshot, endpoints = self._store.snapshot(), self.endpoints()
         changed, revision = self._store.changes(), self._store.revision
+        if self._miscompiled:
+            self._miscompiled, changed = False, None
         if changed is not None and sum(map(len, changed.values())) <= FEW:
             admission = self._compiler.compile(snapshot, endpoints, changed)
         else:
@@ -201,25 +222,14 @@ class Reconciler:
             compiled = self._compiler.compile
             admission = await asyncio.to_thread(compiled, snapshot, endpoints, changed)
         if audit and time.monotonic() - self._checked > CHECK_S:
-            admission = await self._check(snapshot, endpoints, admission)
+            self._checked = time.monotonic()
+            self._to_check.put_nowait((snapshot, endpoints, admission))
         complete = await self._kernel.enforce(snapshot, endpoints, admission, audit=audit)
         self.snapshot, self.admission, self.revision = snapshot, admission, revision
         self._metrics.endpoints.set(len(admission.endpoints))
         self._metrics.programs.set(len(admission.programs))
         self._metrics.grants.set(sum(len(each.grants) for each in admission.programs.values()))
         return complete
-
-    async def _check(
-        self, snapshot: Snapshot, endpoints: tuple[Endpoint, ...], admission: Admission
-    ) -> Admission:
-        """What everything compiled anew admits: as a rule the same."""
-        anew = await asyncio.to_thread(self._compiler.compile, snapshot, endpoints, None)
-        self._checked = time.monotonic()
-        if anew != admission:
-            self._metrics.miscompiled.inc()
-            log.error("changes were not compiled as they should have been; compiled all anew")
-            return anew
-        return admission
 
     async def _rest(self, worked_s: float) -> None:
         """Let changes gather."""
