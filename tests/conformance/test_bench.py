@@ -125,7 +125,8 @@ def test_a_cluster_is_served_to_the_agent_and_every_change_reaches_the_kernel(tm
     small, whole = json.loads((tmp_path / "scale.json").read_bytes())["outcomes"]
     assert (small["shape"]["pods"], whole["shape"]["pods"]) == (30, 300)
     for each in (small, whole):
-        assert each["churn"]["count"] == 50
+        # Of an overtaken one and the next, one or none is committed.
+        assert 50 - 2 * each["churn_folded"] <= each["churn"]["count"] <= 50
         assert {name: times["count"] for name, times in each["changes"].items()} == {
             "pod added": 2,
             "pod's labels changed": 1,

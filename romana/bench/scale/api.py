@@ -113,26 +113,44 @@ class Api:
         return Told((1000 * (commit.at - at),), 1)
 
     async def churn(self, order: Churn) -> Told:
-        """Let pods come and go at a rate."""
+        """Let pods come and go at a rate, and wait until the kernel has all of it.
+
+        A pod that goes again before the kernel has got it may leave nothing to commit. Changes are
+        committed in their order; so with the one of a last pod the kernel has them all.
+        """
         loop = asyncio.get_running_loop()
         waiting: dict[bytes, float] = {}
+        overtaken: set[bytes] = set()
         found: list[float] = []
-        commits = 0
+        folded = commits = 0
         began, sent, total = loop.time(), 0, int(order.rate * order.seconds)
-        while len(found) < total:
+        last = self._cluster.probe(CYCLE)
+        end = last.addresses[0].packed
+        ended = False
+        while not ended:
             while sent < min(total, order.rate * (loop.time() - began)):
                 pod = self._cluster.probe(sent % CYCLE)
+                address = pod.addresses[0].packed
+                if address in waiting:
+                    overtaken.add(address)
+                    folded += 1
                 what = "DELETED" if sent // CYCLE % 2 else "ADDED"
+                waiting[address] = await self.send(what, POD, pod)
                 sent += 1
-                waiting[pod.addresses[0].packed] = await self.send(what, POD, pod)
+                if sent == total:
+                    await self.send("ADDED", POD, last)
             try:
                 commit = await asyncio.wait_for(self._commits.get(), 0.002)
             except asyncio.TimeoutError:
                 continue
             commits += 1
+            ended = end in commit.addresses
             for address in commit.addresses & waiting.keys():
                 found.append(1000 * (commit.at - waiting.pop(address)))
-        return Told(tuple(found), commits)
+        await self.send("DELETED", POD, last)
+        if lost := waiting.keys() - overtaken:
+            return Told(failure=f"the kernel never got {len(lost)} of {total} changes: {order}")
+        return Told(tuple(found), commits, folded + len(waiting))
 
 
 def _none() -> Object:

@@ -189,7 +189,7 @@ def _measured(
         for what in (each for group in CHANGES for each in group):
             told = api.obey(Change(what, turn))
             changes.setdefault(what, []).extend(told.milliseconds)
-    churn, share, commits = _churn(experiment, agent, api, progress)
+    churn, share = _churn(experiment, agent, api, progress)
     after = usage(agent.pid)
     return Outcome(
         shape=shape,
@@ -199,25 +199,26 @@ def _measured(
         idle_share=(idle.processor_s - used.processor_s) / IDLE_S,
         changes={name: Times.of(each) for name, each in changes.items()},
         churn_per_s=experiment.churn,
-        churn=Times.of(churn) if churn else None,
+        churn=Times.of(churn.milliseconds) if churn and churn.milliseconds else None,
         churn_share=share,
-        churn_commits=commits,
+        churn_commits=churn.commits if churn else 0,
+        churn_folded=churn.folded if churn else 0,
         kernel=kernel,
     )
 
 
 def _churn(
     experiment: Experiment, agent: Agent, api: Api, progress: Progress
-) -> tuple[tuple[float, ...], float, int]:
-    """Delays, the share of a processor that the agent used, and the number of commits."""
+) -> tuple[Told | None, float]:
+    """What was told of it, and the share of a processor that the agent used."""
     if not experiment.churn:
-        return (), 0.0, 0
+        return None, 0.0
     progress("churning", 0, 1)
     before = usage(agent.pid)
     began = time.monotonic()
     told = api.obey(Churn(experiment.churn, experiment.churn_s))
     worked = usage(agent.pid).processor_s - before.processor_s
-    return told.milliseconds, worked / (time.monotonic() - began), told.commits
+    return told, worked / (time.monotonic() - began)
 
 
 def _attach(lab: Lab, agent: Agent, shape: Shape, progress: Progress) -> None:

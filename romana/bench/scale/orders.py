@@ -22,7 +22,7 @@ class Change(msgspec.Struct, frozen=True, tag=True):
 
 
 class Churn(msgspec.Struct, frozen=True, tag=True):
-    """Let pods come and go, so many a second, and wait until the kernel has each."""
+    """Let pods come and go, so many a second, and wait until the kernel has all of it."""
 
     rate: int
     seconds: float
@@ -34,11 +34,13 @@ class Told(msgspec.Struct, frozen=True):
     Args:
         milliseconds: of each event.
         commits: how many there were.
+        folded: events that the next one about the same pod overtook.
         failure: why there is no answer.
     """
 
     milliseconds: tuple[float, ...] = ()
     commits: int = 0
+    folded: int = 0
     failure: str = ""
 
 

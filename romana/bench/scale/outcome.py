@@ -75,6 +75,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     churn: Times | None
     churn_share: float
     churn_commits: int
+    churn_folded: int
     kernel: Kernel
 
 
@@ -97,6 +98,7 @@ def rows(outcomes: Sequence[Outcome]) -> Iterator[Row]:
     if len(churns) == len(outcomes):
         yield "churn, ms, p50", [each.p50 for each in churns], 2
         yield "churn, ms, p99", [each.p99 for each in churns], 2
+        yield "churn, changes that the next overtook", [each.churn_folded for each in outcomes], 0
         yield "churn, % of a processor", [100 * each.churn_share for each in outcomes], 0
     yield "sets and maps in the kernel", [each.kernel.sets for each in outcomes], 0
     yield "  their elements", [each.kernel.elements for each in outcomes], 0

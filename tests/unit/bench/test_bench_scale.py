@@ -110,6 +110,7 @@ def test_growth_is_shown():
             churn=None,
             churn_share=0.0,
             churn_commits=0,
+            churn_folded=0,
             kernel=Kernel(1, 2, 2, 1, 1),
         )
 
