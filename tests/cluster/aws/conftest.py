@@ -13,35 +13,28 @@ import importlib.util
 import json
 import os
 import shlex
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 import yaml
+from desk import Desk, Ended, bare_system, fetch, on
+from documented import Page
 
-from installer import artifacts, distributions
-from installer.artifacts.catalogue import cache_directory
 from installer.cluster import Cluster
 from installer.commands import clusters
 from installer.commands.clusters import DEFAULT, Wish
-from installer.inventory import Request, load
 from installer.platforms.keys import ensure_key
-from installer.platforms.sandbox import leftovers, preconditions
+from installer.platforms.sandbox import leftovers
 from installer.platforms.sandbox.content import APT_SOURCE
-from installer.platforms.sandbox.distribution import read_distribution
-from installer.platforms.sandbox.image import ensure_image
 from installer.platforms.sandbox.leftovers import HOSTS, prefix_of
 from installer.platforms.sandbox.machine import Machine
-from installer.platforms.sandbox.packages import ensure_packages
 from installer.platforms.sandbox.storage import ensure_storage
 from romana.lab.exclusive import hold
 from romana.lab.namespaces import Lab
@@ -70,47 +63,17 @@ SETTINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-    seconds: float
-
-    @cached_property
-    def events(self) -> list[dict]:
-        """What `--json` has printed."""
-        return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]
-
-    def of(self, kind: str) -> list[dict]:
-        """The events of one kind."""
-        return [event for event in self.events if event["event"] == kind]
-
-    def results(self, *outcomes: str) -> list[tuple[str, str]]:
-        """Host and resource of the results that had one of these outcomes."""
-        return [
-            (result["host"], result["resource"])
-            for result in self.of("ResourceResult")
-            if result["outcome"] in outcomes
-        ]
-
-
 @dataclass
 class Region:
     """The region, and the operator in front of it."""
 
     lab: Lab
     cloud: object
-    endpoint: str
-    home: Path
+    desk: Desk
     image: Path
     packages: Path
     machines: dict[str, Machine] = field(default_factory=dict)
     """By instance id."""
-    typed: set[str] = field(default_factory=set)
-    """All commands so far."""
     _pool: ThreadPoolExecutor = field(default_factory=ThreadPoolExecutor)
     _boots: list[Future] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -133,7 +96,7 @@ class Region:
 
     def _boot(self, id_: str) -> None:
         machine, instance = self.machines[id_], self.cloud.backend.get_instance(id_)
-        machine.ensure(self.image, self.packages, ensure_key(self.home / "hypervisor"))
+        machine.ensure(self.image, self.packages, ensure_key(self.desk.home / "hypervisor"))
         public = self.cloud.backend.key_pairs[instance.key_name].material_public.decode()
         text = base64.b64decode(str(instance.user_data)).decode()
         self.on(machine, cloud_init(text, public))
@@ -196,51 +159,16 @@ class Region:
         text = f"table bridge vpc\ndelete table bridge vpc\ntable bridge vpc {{\n{chains}}}\n"
         self.lab.run("nft", "-f", "-", stdin=text)
 
-    def on(self, machine: Machine, script: str) -> str:
-        """What a script prints on a host. It gets there without SSH."""
-        leader = machine.leader
-        assert leader is not None, f"{machine.hostname} is down"
-        words = ("nsenter", "-t", str(leader), "-a", "sh", "-euc", script)
-        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, f"{script} on {machine.hostname}: {done.stderr}"
-        return done.stdout
+    on = staticmethod(on)
+
+    def type(self, line: str, *options: str) -> Ended:
+        """A command of the page, with options that it needs here."""
+        return self.desk.type(line, *options)
 
     @property
     def state(self) -> Path:
         """State directory of the cluster."""
-        return self.home / "state/romana/clusters/aws"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Of commands. The cache is everybody's."""
-        cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-        return {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "HOME": str(self.home),
-            "XDG_STATE_HOME": str(self.home / "state"),
-            "XDG_CACHE_HOME": cache,
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
-
-    def type(self, line: str, *options: str) -> Ended:
-        """A command as the documentation has it, with options that it needs here."""
-        self.typed.add(line)
-        words = shlex.join((*shlex.split(line), *options)) if options else line
-        began = time.monotonic()
-        done = subprocess.run(
-            self.lab.command("sh", "-c", f"cd {shlex.quote(str(self.home))} && {words}"),
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=900,
-        )
-        assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
-        return Ended(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+        return self.desk.state_of("aws")
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -250,7 +178,7 @@ class Region:
     @property
     def cluster(self) -> Cluster:
         """The cluster as its state directory knows it."""
-        with patch.dict(os.environ, self.environment):
+        with patch.dict(os.environ, self.desk.environment):
             return clusters.known(Wish(name="aws"))
 
     def aws(self, *options: str) -> Ended:
@@ -261,6 +189,16 @@ class Region:
 def settings() -> tuple[str, ...]:
     """The example's inventory, as it is true here."""
     return tuple(word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}"))
+
+
+def account(endpoint: str) -> dict[str, str]:
+    """The account's credentials, and where AWS is."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 def cloud_init(user_data: str, public: str) -> str:
@@ -286,14 +224,9 @@ systemctl restart ssh
 def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
     """An empty account in a region of its own."""
     home = tmp_path_factory.mktemp("operator")
-    preconditions.require(lambda event: None)
-    distribution = read_distribution()
-    image = ensure_image(distribution, lambda event: None)
-    names = distributions.names(distribution.id, distribution.version)
-    assert names is not None
-    wanted = (*names.base, *names.runtime, *names.etcd)
-    packages = ensure_packages(image, wanted, lambda event: None)
-    _fetch(home)
+    image, packages = bare_system()
+    said = tuple(f"{key}={value}" for key, value in SETTINGS.items())
+    fetch(home, "aws", DEFAULT / "aws.yml", said)
     with hold(f"{prefix_of(NAME)}-tests"):
         leftovers.remove(NAME)
         try:
@@ -302,7 +235,8 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
             lab.ip("link", "set", "lo", "up")
             cloud = _cloud.Cloud()
             with _cloud.serving(cloud, lambda *a, **k: lab.inside(lambda: _server(a, k))) as url:
-                found = Region(lab, cloud, url, home, image, packages)
+                desk = Desk(place=lab, home=home, page=Page("aws.md"), variables=account(url))
+                found = Region(lab, cloud, desk, image, packages)
                 cloud.reset()
                 cloud.launched, cloud.terminated = found.launched, found.terminated
                 cloud.changed = found.changed
@@ -315,19 +249,3 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
 
 def _server(arguments: tuple, options: dict):
     return _cloud.make_server(*arguments, **options)
-
-
-def _fetch(home: Path) -> None:
-    """What the operator's machine has to have; from where it types there is no way out."""
-    request = Request(
-        platform="aws",
-        clusters=home / "fetched",
-        settings=tuple(f"{key}={value}" for key, value in SETTINGS.items()),
-    )
-    cluster = load(DEFAULT / "aws.yml", request).cluster
-    cluster.state.mkdir(parents=True)
-    row = distributions.find(read_distribution().id, read_distribution().version)
-    assert row is not None
-    artifacts.prepare(
-        cluster, pythons={row.python}, emit=lambda event: None, cache=cache_directory()
-    )

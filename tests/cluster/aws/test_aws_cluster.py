@@ -7,10 +7,10 @@ import os
 import re
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from documented import Page
 
 from installer.errors import InstallerError
 from installer.events import CheckResult, Event
@@ -18,7 +18,7 @@ from installer.platforms.aws import Aws, login
 from installer.smoke import run
 from installer.smoke.pace import PACE
 
-PAGE = Path(__file__).parents[3] / "docs/aws.md"
+pytestmark = Page("aws.md").mark
 CONTROLLER, NODE1, NODE2 = "198.18.64.10", "198.18.80.10", "198.18.64.11"
 
 
@@ -159,7 +159,7 @@ def test_a_host_that_is_lost_is_replaced_and_its_route_follows(installed) -> Non
 def test_a_host_keys_replacement_is_continued_wherever_it_was_cut(installed) -> None:
     """By calls of AWS; what runs on the host lies between them."""
     platform, cluster = Aws(), installed.cluster
-    with patch.dict(os.environ, installed.environment):
+    with patch.dict(os.environ, installed.desk.environment):
         for cut in ("ec2:CreateTags", "ec2:DeleteTags"):
             for when in ("before", "after"):
                 _deliver(installed)
@@ -217,6 +217,4 @@ def test_destroyed_nothing_is_left(installed) -> None:
 
 
 def test_every_command_of_the_page_was_typed(installed) -> None:
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    lines = {line for block in blocks for line in block.splitlines() if line.strip()}
-    assert lines - installed.typed == set()
+    assert installed.desk.page.left() == []

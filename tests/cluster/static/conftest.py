@@ -8,32 +8,24 @@ the operator sits: a network of its own, from which there is a way to alpha alon
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 import yaml
+from desk import Desk, bare_system, fetch, on
+from documented import Page
 
-from installer import artifacts, distributions
-from installer.artifacts.catalogue import cache_directory
 from installer.commands.clusters import DEFAULT
-from installer.inventory import Request, load
 from installer.platforms.keys import ensure_key
-from installer.platforms.sandbox import leftovers, preconditions
+from installer.platforms.sandbox import leftovers
 from installer.platforms.sandbox.content import APT_SOURCE
-from installer.platforms.sandbox.distribution import read_distribution
-from installer.platforms.sandbox.image import ensure_image
 from installer.platforms.sandbox.leftovers import HOSTS, prefix_of
 from installer.platforms.sandbox.machine import Machine
-from installer.platforms.sandbox.packages import ensure_packages
 from installer.platforms.sandbox.storage import ensure_storage
 from romana.lab.exclusive import hold
 from romana.lab.namespaces import Lab, Namespace
@@ -60,97 +52,27 @@ REAL = {
 }
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @cached_property
-    def events(self) -> list[dict]:
-        """What `--json` has printed."""
-        return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]
-
-    def of(self, kind: str) -> list[dict]:
-        """The events of one kind."""
-        return [event for event in self.events if event["event"] == kind]
-
-    def results(self, *outcomes: str) -> list[tuple[str, str]]:
-        """Host and resource of the results that had one of these outcomes."""
-        return [
-            (result["host"], result["resource"])
-            for result in self.of("ResourceResult")
-            if result["outcome"] in outcomes
-        ]
-
-
-@dataclass(frozen=True)
-class Office:
+@dataclass(frozen=True, kw_only=True)
+class Office(Desk):
     """Where the operator types: a directory with `hosts.yml`, and a home with keys."""
 
-    place: Namespace
-    directory: Path
     servers: dict[str, Machine]
     password: str = PASSWORD
-    typed: list[str] = field(default_factory=list)
-    """All commands so far."""
 
     @property
     def state(self) -> Path:
         """State directory of the cluster."""
-        return self.directory / "state/romana/clusters/baremetal"
+        return self.state_of("baremetal")
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """Of commands. The cache is everybody's."""
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-        return {
-            **os.environ,
-            "PATH": path,
-            "HOME": str(self.directory),
-            "XDG_STATE_HOME": str(self.directory / "state"),
-            "XDG_CACHE_HOME": cache,
-        }
-
-    def words(self, line: str) -> tuple[str, ...]:
-        """What runs a line of shell in the office."""
-        script = f"cd {shlex.quote(str(self.directory))} && {line}"
-        return self.place.command("sh", "-c", script)
-
-    def type(self, line: str, *options: str, then: str = "") -> Ended:
-        """A command as the documentation has it, with options that it needs without a terminal; or
-        with a line that comes after it in the same shell."""
-        self.typed.append(line)
-        whole = f"{line} {shlex.join(options)}" if options else line
-        done = subprocess.run(
-            self.words(f"{whole}\n{then}"),
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
-        return Ended(done.returncode, done.stdout, done.stderr)
-
-    def on(self, server: str, script: str, *, check: bool = True) -> str:
+    def on(self, server: str, script: str) -> str:
         """What a script prints on a server. It gets there without SSH."""
-        leader = self.servers[server].leader
-        assert leader is not None, f"{server} is down"
-        words = ("nsenter", "-t", str(leader), "-a", "sh", "-euc", script)
-        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-        assert not check or done.returncode == 0, f"{script} on {server}: {done.stderr}"
-        return done.stdout
+        return on(self.servers[server], script)
 
 
 @pytest.fixture(scope="session")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     """Three bare servers that answer, and the operator."""
     directory = tmp_path_factory.mktemp("office")
-    preconditions.require(lambda event: None)
     with hold(f"{prefix_of(NAME)}-tests"):
         leftovers.remove(NAME)
         try:
@@ -161,12 +83,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
 
 
 def _made(directory: Path) -> Office:
-    distribution = read_distribution()
-    image = ensure_image(distribution, lambda event: None)
-    names = distributions.names(distribution.id, distribution.version)
-    assert names is not None
-    wanted = (*names.base, *names.runtime, *names.etcd)
-    packages = ensure_packages(image, wanted, lambda event: None)
+    image, packages = bare_system()
     ensure_storage(HOSTS / NAME)
     lab = Lab(prefix_of(NAME), IPv4Network("198.18.0.0/24")).ensure()
     servers = {}
@@ -182,15 +99,15 @@ def _made(directory: Path) -> Office:
     public = ensure_key(directory / ".ssh/id_ed25519")
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda each: each.ensure(image, packages, public), servers.values()))
-    found = Office(_desk(lab), directory, servers)
+    found = Office(place=_place(lab), home=directory, page=Page("bare-metal.md"), servers=servers)
     for name in servers:
         _let_operator_in(found, name, public)
     _write_files(found)
-    _fetch(found)
+    fetch(directory, "static", directory / "hosts.yml")
     return found
 
 
-def _desk(lab: Lab) -> Namespace:
+def _place(lab: Lab) -> Namespace:
     """The operator's place: alpha is all of the racks that it has a way to."""
     desk = lab.host("desk", "198.18.3.10", lab.segment(SEGMENTS["office"]))
     alpha = IPv4Address("198.18.1.10")
@@ -221,9 +138,9 @@ def _write_files(office: Office) -> None:
     for documented, real in REAL.items():
         assert documented in text
         text = text.replace(documented, real)
-    (office.directory / "hosts.yml").write_text(text)
-    (office.directory / "hosts.json").write_text(json.dumps(_ansible(yaml.safe_load(text))))
-    password = office.directory / "sudo-password"
+    (office.home / "hosts.yml").write_text(text)
+    (office.home / "hosts.json").write_text(json.dumps(_ansible(yaml.safe_load(text))))
+    password = office.home / "sudo-password"
     password.write_text(f"{PASSWORD}\n")
     password.chmod(0o600)
     lines = []
@@ -231,7 +148,7 @@ def _write_files(office: Office) -> None:
         port = PORTS[name]
         address = str(machine.address) if port == 22 else f"[{machine.address}]:{port}"
         lines.append(f"{address} {machine.host_key}\n")
-    (office.directory / ".ssh/known_hosts").write_text("".join(lines))
+    (office.home / ".ssh/known_hosts").write_text("".join(lines))
 
 
 def _ansible(inventory: dict) -> dict:
@@ -262,15 +179,3 @@ def _ansible(inventory: dict) -> dict:
         "kube_control_plane": {"hosts": inventory["groups"]["controller"]},
         "kube_node": {"hosts": inventory["groups"]["nodes"]},
     }
-
-
-def _fetch(office: Office) -> None:
-    """What the operator's machine has to have; the office has no way out to get it."""
-    request = Request(platform="static", clusters=office.directory / "fetched")
-    cluster = load(office.directory / "hosts.yml", request).cluster
-    cluster.state.mkdir(parents=True)
-    row = distributions.find(read_distribution().id, read_distribution().version)
-    assert row is not None
-    artifacts.prepare(
-        cluster, pythons={row.python}, emit=lambda event: None, cache=cache_directory()
-    )

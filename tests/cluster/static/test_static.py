@@ -12,8 +12,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from documented import Page
 
-PAGE = Path(__file__).parents[3] / "docs/bare-metal.md"
+pytestmark = Page("bare-metal.md").mark
 ALL = ("alpha", "beta", "gamma")
 INSTALL = "romana-install static -i hosts.yml"
 QUICK = ("--json", "--yes")
@@ -49,7 +50,7 @@ def test_a_server_with_another_host_key_is_refused_and_nothing_is_touched(office
 
 
 def test_a_bastion_that_nobody_vouches_for_is_refused(office):
-    known = office.directory / ".ssh/known_hosts"
+    known = office.home / ".ssh/known_hosts"
     text = known.read_text()
     known.write_text("")
     try:
@@ -66,7 +67,7 @@ def test_a_bastion_that_nobody_vouches_for_is_refused(office):
 
 def test_a_wrong_password_is_told_and_nothing_is_touched(office):
     before = held(office)
-    wrong = office.directory / "wrong"
+    wrong = office.home / "wrong"
     wrong.write_text("not the password\n")
     wrong.chmod(0o600)
     ended = office.type(INSTALL, *QUICK, "--sudo-password-file", "wrong")
@@ -81,7 +82,7 @@ def test_a_wrong_password_is_told_and_nothing_is_touched(office):
 
 
 def test_without_a_password_it_is_said_how_to_give_one(office):
-    hosts = office.directory / "hosts.yml"
+    hosts = office.home / "hosts.yml"
     text = hosts.read_text()
     hosts.write_text(text.replace("sudo_password_file:", "# sudo_password_file:"))
     try:
@@ -181,7 +182,7 @@ def test_ansibles_list_is_the_same_inventory(installed):
     ignored = [event["text"] for event in ended.of("Notice") if "is ignored" in event["text"]]
     assert len(ignored) == 3
     assert "host keys are always checked" in ignored[0]
-    dynamic = installed.directory / "dynamic"
+    dynamic = installed.home / "dynamic"
     dynamic.write_text('#!/bin/sh\n[ "$1" = --list ] && cat hosts.json\n')
     dynamic.chmod(0o755)
     executed = installed.type("romana-install doctor -i dynamic")
@@ -189,8 +190,8 @@ def test_ansibles_list_is_the_same_inventory(installed):
 
 
 def test_a_password_is_asked_for_on_the_terminal(installed):
-    text = (installed.directory / "hosts.yml").read_text()
-    (installed.directory / "asked.yml").write_text(
+    text = (installed.home / "hosts.yml").read_text()
+    (installed.home / "asked.yml").write_text(
         text.replace("sudo_password_file:", "# sudo_password_file:")
     )
     words = installed.words("romana-install static -i asked.yml --check --ask-sudo-password")
@@ -232,7 +233,4 @@ def test_the_end_says_what_it_leaves(installed):
 
 
 def test_every_command_of_the_page_was_typed(installed):
-    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines() if line]
-    assert lines
-    assert [line for line in lines if line not in installed.typed] == []
+    assert installed.page.left() == []

@@ -5,6 +5,7 @@ itself, containers are in its control groups, and all of it ends with one proces
 """
 
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 
 import pytest
+from documented import Page
 
 from installer import artifacts
 from installer.commands import clusters
@@ -24,13 +26,15 @@ from installer.platforms.sandbox.distribution import read_distribution
 from installer.platforms.sandbox.image import ensure_image
 from installer.platforms.sandbox.launch import join
 from installer.platforms.sandbox.packages import ensure_packages
-from installer.platforms.vagrant.box import ensure_box
 from romana.lab import leftovers
 from romana.lab.exclusive import hold
 from romana.lab.namespaces import Lab
 from romana.lab.naming import Segment
 
 ROOT = Path(__file__).parents[3]
+PAGE = Page("vagrant.md")
+PACKAGES = "apt-get install vagrant vagrant-lxc lxc"
+BOX = "romana-install lxc-box"
 NAME = "romana-pytest-vagrant"
 GROUP = f"{NAME}.machine"
 NETWORK = IPv4Network("198.18.8.0/24")
@@ -63,24 +67,27 @@ class Machine:
         }
 
     def run(
-        self, command: str, *, where: Path = ROOT / "vagrant", timeout_s: float = 600
+        self, line: str, *options: str, then: str = "", where: Path = ROOT / "vagrant"
     ) -> subprocess.CompletedProcess[str]:
-        """A command line, as one would type it in the folder of the Vagrantfile."""
+        """A command line, as one would type it in the folder of the Vagrantfile; with options that
+        it needs here, or with a line that comes after it in the same shell."""
+        command = f"{line} {shlex.join(options)}\n{then}" if options or then else line
         told = [f"{key}={value}" for key, value in self.environment.items()]
         words = (
             "nsenter", "-t", str(self.pid), "--mount", "--pid", f"--net={self.lab.path}", "--",
             "env", "-i", "-C", str(where), *told, "sh", "-c", command,
         )  # fmt: skip
         done = subprocess.run(
-            words, capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL
+            words, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL
         )
         assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+        PAGE.ran(line, done.returncode)
         return done
 
-    def do(self, command: str, **kwargs: Path) -> str:
+    def do(self, line: str, *options: str, then: str = "", where: Path = ROOT / "vagrant") -> str:
         """What a command prints that has to end well."""
-        done = self.run(command, **kwargs)
-        assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
+        done = self.run(line, *options, then=then, where=where)
+        assert done.returncode == 0, f"{line}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def containers(self) -> list[str]:
@@ -123,7 +130,9 @@ def _prepare(directory: Path) -> Path:
     distribution = read_distribution()
     found = names(distribution.id, distribution.version)
     assert found is not None
-    ensure_box(heard)
+    path = f"{ROOT}/.venv/bin:{os.environ['PATH']}"
+    subprocess.run(("sh", "-c", BOX), check=True, env={**os.environ, "PATH": path})
+    PAGE.ran(BOX, 0)
     image = ensure_image(distribution, heard)
     python = next(path.name.removeprefix("python") for path in image.glob("usr/bin/python3.*[0-9]"))
     cluster = clusters.wanted("vagrant", Wish(name="vagrant"))[0].cluster
@@ -152,7 +161,7 @@ def _started(directory: Path, lab: Lab) -> Iterator[int]:
     script = (
         f'{join(cgroups.make(GROUP).host)}\nexec unshare --mount --pid --fork --kill-child "$@"'
     )
-    words = ("sh", str(Path(__file__).with_name("machine.sh")), str(work), str(lab.path))
+    words = ("sh", str(Path(__file__).with_name("machine.sh")), str(work), str(lab.path), PACKAGES)
     with subprocess.Popen(
         ("sh", "-euc", script, "sh", *words),
         stdin=subprocess.DEVNULL,
@@ -166,6 +175,7 @@ def _started(directory: Path, lab: Lab) -> Iterator[int]:
             for line in process.stdout:
                 said.append(line)
                 if line == "ready\n":
+                    PAGE.ran(PACKAGES, 0)
                     break
             else:
                 pytest.fail(f"the machine does not start: {''.join(said)}")

@@ -2,11 +2,12 @@
 # process 1 of a process namespace and in a mount namespace. What is installed and written lies in
 # layers over this machine's own files, and is gone with the process.
 #
-#   machine.sh DIRECTORY NETWORK-NAMESPACE
+#   machine.sh DIRECTORY NETWORK-NAMESPACE INSTALL
 #
+# INSTALL is the command that the documentation gives for Vagrant and LXC.
 # Prints "ready" when it can be entered.
 set -eu
-work=$1 network=$2
+work=$1 network=$2 install=$3
 mount --make-rprivate /
 mount -t proc proc /proc
 mount -t tmpfs -o mode=0755 romana "$work"
@@ -17,11 +18,14 @@ done
 # No service is started by its package: not here, with this machine's network.
 printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
-install() {
-    apt-get -q -y -o Dpkg::Options::=--force-unsafe-io --no-install-recommends install "$@" >"$work/apt.log" 2>&1
-}
+# Nobody answers apt's question, and nothing outlives this machine.
+cat >/etc/apt/apt.conf.d/99romana <<'END'
+APT::Get::Assume-Yes "true";
+APT::Install-Recommends "false";
+DPkg::Options:: "--force-unsafe-io";
+END
 export DEBIAN_FRONTEND=noninteractive
-install vagrant vagrant-lxc lxc || { apt-get -q update >"$work/apt.log" 2>&1 && install vagrant vagrant-lxc lxc; } || {
+$install >"$work/apt.log" 2>&1 || { apt-get -q update >"$work/apt.log" 2>&1 && $install >"$work/apt.log" 2>&1; } || {
     tail -20 "$work/apt.log"
     exit 1
 }
