@@ -61,7 +61,8 @@ class RoleStarted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceResult:
     """One resource of one host was compared (check) or brought about (apply). `before` and `after`
-    are short; `diff` is a unified diff or empty, secrets already replaced by a digest."""
+    are short; `diff` is a unified diff or empty, secrets already replaced by a digest. `since` is
+    when check mode first found it to differ, UTC, "2026-11-24 11:17:17"."""
 
     host: str
     role: str
@@ -72,6 +73,7 @@ class ResourceResult:
     diff: str = ""
     reason: str = ""
     seconds: float = 0
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,13 +126,15 @@ class HostRecap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recap:
-    """The end of a run. `certificates_end` is when the first of the cluster's certificates ends,
+    """The end of a run. `since` is when the oldest of the pending changes was first found, UTC;
+    `certificates_end` is when the first of the cluster's certificates ends,
     UTC in ISO 8601; empty where no cluster was looked at."""
 
     hosts: tuple[HostRecap, ...]
     seconds: float
     pending: bool = False
     stopped: str = ""
+    since: str = ""
     certificates_end: str = ""
     notes: tuple[str, ...] = field(default=())
 

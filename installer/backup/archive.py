@@ -26,7 +26,7 @@ _FIRST = "backup.json"
 _OTHERS = "take another backup; nothing was touched"
 _LEFT_OUT = {
     *("logs", "backups", "ssh", "lock", "claims", "journal.json", "kubeconfig", "restoring"),
-    *("sandbox/published", "sandbox/published.log"),
+    *("differences.json", "sandbox/published", "sandbox/published.log"),
 }
 
 

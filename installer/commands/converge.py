@@ -20,7 +20,7 @@ from installer.commands.foreseeing import foresee
 from installer.commands.next_steps import next_steps
 from installer.commands.preparing import Prepared, connected, prepare
 from installer.commands.reporting import Reporting, utc
-from installer.engine import cluster_lock, journal, lock
+from installer.engine import cluster_lock, drift, journal, lock
 from installer.engine.apply import Applied, apply
 from installer.engine.plan import Plan, Verdict, Work
 from installer.errors import InstallerError, SmokeFailed
@@ -106,7 +106,7 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
     foresee(cluster, making, _absent(attached, hosts) if making else (), emit)
     tally = Tally(_names(hosts))
     reporting.add(tally)
-    prepared, trips = None, {}
+    prepared, trips, since = None, {}, ""
     with copied_state(attached) as shadow:
         there = [
             host for host in shadow.hosts if not making or host.ssh != _host(cluster, host).ssh
@@ -114,7 +114,9 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
         with connected(shadow, there, emit) as sessions:
             if sessions:
                 prepared = prepare(shadow, sessions, how.limit, emit)
-                _show(prepared.plan, emit)
+                known = _observed(cluster, prepared.plan)
+                since = drift.first(known, drift.differing(prepared.plan))
+                _show(prepared.plan, known, emit)
             trips = _trips(sessions)
     lost = frozenset(prepared.lost) if prepared and not making else frozenset()
     pending = bool(making) or bool(prepared and prepared.plan.pending)
@@ -123,6 +125,7 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
         hosts=tally.recap(trips, lost),
         seconds=time.monotonic() - started,
         pending=pending,
+        since=since,
         certificates_end=validity.end(lives),
         notes=tuple(_noted(prepared, lives)) if prepared else (),
     )
@@ -147,17 +150,25 @@ def _noted(prepared: Prepared, lives: Sequence[Expiry]) -> Iterator[str]:
         yield text
 
 
-def _show(plan: Plan, emit: Emit) -> None:
+def _observed(cluster: Cluster, plan: Plan, *, mended: bool = False) -> drift.Since:
+    """Since when the cluster differs from what is wanted, with what a plan has found; nothing of
+    that is left once it is carried out."""
+    found = () if mended else drift.differing(plan)
+    looked_at = {work.host for work in plan.works}
+    return drift.observe(cluster.state, found, looked_at, utc())
+
+
+def _show(plan: Plan, known: drift.Since, emit: Emit) -> None:
     """The plan, as the results that carrying it out would have."""
     for works in plan.roles():
         hosts = tuple(work.host for work in works)
         emit(RoleStarted(role=works[0].role, title=works[0].title, hosts=hosts))
         for work in works:
             for verdict in work.verdicts:
-                emit(_result(work, verdict))
+                emit(_result(work, verdict, known))
 
 
-def _result(work: Work, verdict: Verdict) -> ResourceResult:
+def _result(work: Work, verdict: Verdict, known: drift.Since) -> ResourceResult:
     change = verdict.change
     return ResourceResult(
         host=work.host,
@@ -168,6 +179,7 @@ def _result(work: Work, verdict: Verdict) -> ResourceResult:
         after=change.after if change else "",
         diff=change.diff if change else "",
         reason=verdict.error,
+        since=known.get((work.host, verdict.resource.id), "") if change else "",
     )
 
 
@@ -219,6 +231,7 @@ class _Converging:
             if self._how.first is not None:
                 self._how.first(cluster, sessions)
             prepared = prepare(cluster, sessions, self._how.limit, self._emit)
+            _observed(cluster, prepared.plan)
             if not self._agreed(prepared.plan):
                 return self._recap(sessions, prepared, "", declined=True)
             with self._locked(cluster, sessions, prepared.plan):
@@ -280,6 +293,7 @@ class _Converging:
         applied: Applied,
     ) -> str:
         """Kubeconfig and smoke test; what stopped the run, or nothing."""
+        _observed(cluster, prepared.plan, mended=not applied.failures)
         if applied.failures:
             first = applied.failures[0]
             return f"stopped in role {first.role} on {first.host} because {first.reason}"

@@ -31,6 +31,7 @@ from installer.observers.lines import (
     check_details,
     check_heading,
     check_line,
+    minute,
     resource_line,
 )
 
@@ -217,7 +218,8 @@ class Console:
             self.line(note)
         if event.stopped:
             self.line((f"{event.stopped}; run again to continue", "bold red"))
-        self.line((f"{_verdict(event, self._mode)} in {event.seconds:.1f} s", "bold"))
+        since = f", the first since {minute(event.since)}" if event.since else ""
+        self.line((f"{_verdict(event, self._mode)} in {event.seconds:.1f} s{since}", "bold"))
 
 
 def _verdict(event: Recap, mode: str) -> str:

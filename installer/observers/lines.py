@@ -33,6 +33,7 @@ def resource_line(event: ResourceResult, host_width: int, width: int | None) -> 
     """
     head = f"  {event.host:{host_width}}  "
     change = f"{event.before}{_ARROW}{event.after}" if event.after else ""
+    change += f", since {minute(event.since)}" if event.since else ""
     if event.outcome != "changed":
         change = f"{change}  {event.outcome}".strip()
     name, column = event.resource, _RESOURCE
@@ -47,6 +48,11 @@ def resource_line(event: ResourceResult, host_width: int, width: int | None) -> 
         (f"{name:{column}}" if change else name, style),
         (f"  {change}" if change else "", "dim" if event.outcome == "changed" else style),
     ]
+
+
+def minute(when: str) -> str:
+    """A time as people read it: "2026-11-24 11:17 UTC"."""
+    return f"{when[:16]} UTC"
 
 
 def check_heading(width: int) -> list[Part]:

@@ -123,6 +123,9 @@ def test_check_tells_exactly_what_a_run_then_does(installed, tampered):
     secret = told["node2", "network", "file:/etc/romana/agent.key"]
     assert "PRIVATE" not in json.dumps(secret)
     assert "oops" not in json.dumps(secret)
+    first = checked.of("Recap")[-1]["since"]
+    assert {result["since"] for result in told.values()} == {first} != {""}
+    assert installed.sandbox("--check").of("Recap")[-1]["since"] == first
 
     done = installed.sandbox(*QUICK)
     assert done.code == 0, done.err
