@@ -22,7 +22,7 @@ from romana.sources.kinds import BLOCK, KINDS, NAMESPACE, NODE, POD, POLICY, Kin
 LIMIT_S = 60.0
 """For the kernel to have a change."""
 QUIET_S = 0.15
-"""Between two changes, so that none waits for the one before."""
+"""After a change's last transaction; so none waits for the one before."""
 CYCLE = 1000
 """Pods that come before the first of them goes again."""
 
@@ -103,20 +103,26 @@ class Api:
             self._commits.put_nowait(each)
 
     async def change(self, order: Change) -> Told:
-        """Make one change after quiet."""
-        await asyncio.sleep(QUIET_S)
+        """Make one change after quiet: what it takes until the last of the transactions that it
+        is committed in."""
         while not self._commits.empty():
             self._commits.get_nowait()
         what, kind, obj = changed(self._cluster, order)
         at = await self.send(what, kind, obj)
-        commit = await self._commits.get()
-        return Told((1000 * (commit.at - at),), 1)
+        commit, commits = await self._commits.get(), 1
+        try:
+            while True:
+                commit = await asyncio.wait_for(self._commits.get(), QUIET_S)
+                commits += 1
+        except asyncio.TimeoutError:
+            return Told((1000 * (commit.at - at),), commits)
 
     async def churn(self, order: Churn) -> Told:
         """Let pods come and go at a rate, and wait until the kernel has all of it.
 
         A pod that goes again before the kernel has got it may leave nothing to commit. Changes are
-        committed in their order; so with the one of a last pod the kernel has them all.
+        committed in their order; so with the one of a last pod, and the transactions of the same
+        change, the kernel has them all.
         """
         loop = asyncio.get_running_loop()
         waiting: dict[bytes, float] = {}
@@ -126,7 +132,7 @@ class Api:
         began, sent, total = loop.time(), 0, int(order.rate * order.seconds)
         last = self._cluster.probe(CYCLE)
         end = last.addresses[0].packed
-        ended = False
+        marked = ended = False
         while not ended:
             while sent < min(total, order.rate * (loop.time() - began)):
                 pod = self._cluster.probe(sent % CYCLE)
@@ -140,11 +146,13 @@ class Api:
                 if sent == total:
                     await self.send("ADDED", POD, last)
             try:
-                commit = await asyncio.wait_for(self._commits.get(), 0.002)
+                patience = QUIET_S if marked else 0.002
+                commit = await asyncio.wait_for(self._commits.get(), patience)
             except asyncio.TimeoutError:
+                ended = marked
                 continue
             commits += 1
-            ended = end in commit.addresses
+            marked |= end in commit.addresses
             for address in commit.addresses & waiting.keys():
                 found.append(1000 * (commit.at - waiting.pop(address)))
         await self.send("DELETED", POD, last)
