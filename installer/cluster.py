@@ -165,6 +165,17 @@ class Cluster:
         return tuple(self.network.pods.subnets(prefixlen_diff=bits))[self.zones.index(zone)]
 
     @property
+    def balanced(self) -> bool:
+        """Whether hosts reach the API servers by a balancer of their own. With one server it would
+        be one more thing that can fail, and nothing to choose from."""
+        return len(self.controllers) > 1
+
+    @property
+    def balancer_port(self) -> int:
+        """Where each host's balancer listens, on loopback."""
+        return 7443 if self.api_port != 7443 else 7444
+
+    @property
     def nodes(self) -> tuple[Host, ...]:
         """Hosts for pods, in the inventory's order."""
         return tuple(host for host in self.hosts if host.is_node)

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 from installer.cluster import Cluster, Host
 from installer.errors import HostError
+from installer.etcd.asking import DATA
 from installer.hosts.session import Session
 from installer.resources.base import Payload
 from installer.resources.service import Init
 from installer.resources.shell import quote
-from installer.roles.etcd import DATA
 from installer.roles.pki import PKI
 
 LIMIT_S = 600.0

@@ -29,9 +29,13 @@ def foresee(cluster: Cluster, making: Sequence[str], absent: Sequence[Host], emi
 
 def installing(cluster: Cluster, hosts: Sequence[Host]) -> dict[tuple[str, ...], tuple[str, ...]]:
     """The roles that hosts get, by the names of the hosts that get the same ones."""
-    first = cluster.controllers[0].name
+    first = cluster.controllers[0]
     by_roles: dict[tuple[str, ...], tuple[str, ...]] = {}
     for host in hosts:
-        roles = tuple(role.name for role in ROLES if applies(role, host, first))
+        roles = tuple(
+            role.name
+            for role in ROLES
+            if not role.undoes and applies(role, cluster, host, leads=host == first)
+        )
         by_roles[roles] = (*by_roles.get(roles, ()), host.name)
     return {names: roles for roles, names in by_roles.items()}

@@ -17,9 +17,11 @@ from installer.artifacts.elf import glibc_needed
 from installer.artifacts.upstream import Name
 from installer.cluster import Cluster, Host
 from installer.commands.adopting import adopt_lost
+from installer.commands.members import membership
 from installer.engine.parallel import over_hosts
 from installer.engine.plan import Plan, probe_all, wanted
 from installer.errors import HostError, PreflightError, Unreachable
+from installer.etcd import Membership
 from installer.events import Emit, Notice, ResourceResult
 from installer.hosts.connection import connect, ways
 from installer.hosts.facts import Facts
@@ -32,6 +34,7 @@ from installer.roles.brought import wanted as brought
 from installer.roles.preflight import examine, libraries, newest_release, notes
 from installer.roles.role import Role, Target
 
+_ETCD = next(role for role in ROLES if role.name == "etcd")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -109,6 +112,8 @@ def prepare(
     _fit(facts, had)
     adopt_lost(cluster, sessions, emit)
     kept, credentials = pki.kept(cluster), pki.ensure(cluster)
+    # What comes before etcd, as a restoration has it, leaves members alone.
+    members = membership(cluster, sessions) if _ETCD in roles else Membership()
     meant = [host for host in cluster.hosts if not limit or host.name in limit]
     everything = [
         wanted(
@@ -120,6 +125,7 @@ def prepare(
                 others=facts,
                 credentials=credentials,
                 artifacts=had,
+                membership=members,
             ),
         )
         for host in meant

@@ -23,6 +23,7 @@ class Packages:
     base: tuple[str, ...]
     runtime: tuple[str, ...]
     etcd: tuple[str, ...]
+    balancer: tuple[str, ...] = ("haproxy",)
     cni_plugins: str = "/usr/lib/cni"
     brought: tuple[Literal["containerd", "runc", "cni-plugins", "etcd"], ...] = ()
 
@@ -54,6 +55,7 @@ class Distribution:
     apt: Version
     containerd: Version | None
     etcd: Version | None
+    haproxy: Version
     updates_until: str
     """The last day of security updates without a contract: "2029-05-31"."""
     archive: str

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from installer.cluster import Host
+from installer.cluster import Cluster, Host
 from installer.engine.parallel import over_hosts
 from installer.engine.script import Section, probes, sections
 from installer.errors import CommandFailed, HostError, InstallerError
@@ -83,13 +83,14 @@ class Wanted:
         return tuple(resource for _, resources in self.roles for resource in resources)
 
 
-def applies(role: Role, host: Host, first_controller: str) -> bool:
-    """Whether a role is for a host."""
+def applies(role: Role, cluster: Cluster, host: Host, *, leads: bool) -> bool:
+    """Whether a role is for a host. One host leads: the first controller that can be reached."""
     return {
         "all": True,
         "controller": host.is_controller,
-        "first-controller": host.name == first_controller,
+        "first-controller": leads,
         "nodes": host.is_node,
+        "balanced": cluster.balanced,
     }[role.on]
 
 
@@ -102,12 +103,12 @@ def wanted(roles: Sequence[Role], target: Target) -> Wanted:
     """
     seen: dict[str, tuple[str, str]] = {}
     found = []
-    first = target.cluster.controllers[0].name
     for role in roles:
-        if not applies(role, target.host, first):
+        if not applies(role, target.cluster, target.host, leads=target.leads):
             continue
+        resources = tuple(role.resources(target))
         fresh = []
-        for resource in role.resources(target):
+        for resource in resources:
             other = seen.setdefault(resource.id, (role.name, resource.digest))
             if other == (role.name, resource.digest) and resource not in fresh:
                 fresh.append(resource)
@@ -117,7 +118,8 @@ def wanted(roles: Sequence[Role], target: Target) -> Wanted:
                     f"of {resource.id}",
                     "this is a fault of the installer; please report it",
                 )
-        found.append((role, tuple(fresh)))
+        if resources:
+            found.append((role, tuple(fresh)))
     return Wanted(host=target.host.name, roles=tuple(found))
 
 

@@ -7,9 +7,12 @@ kinds there.
 
 from __future__ import annotations
 
+from installer.roles.balancer import balancer
 from installer.roles.base import base
 from installer.roles.control_plane import control_plane
 from installer.roles.etcd import etcd
+from installer.roles.etcd_members import leaving_members, lost_members
+from installer.roles.former import former
 from installer.roles.images import images
 from installer.roles.kube_proxy import kube_proxy
 from installer.roles.kubelet import kubelet
@@ -24,6 +27,14 @@ ROLES = (
     Role(name="pki", title="Lay down certificates and keys", on="all", resources=pki),
     Role(name="runtime", title="Run the container runtime", on="all", resources=runtime),
     Role(name="images", title="Import images", on="all", resources=images),
+    Role(name="balancer", title="Balance the API servers", on="balanced", resources=balancer),
+    Role(
+        name="etcd-lost",
+        title="Let lost etcd members go",
+        on="controller",
+        resources=lost_members,
+        undoes=True,
+    ),
     Role(name="etcd", title="Run etcd", on="controller", resources=etcd),
     Role(
         name="control-plane",
@@ -41,6 +52,20 @@ ROLES = (
     Role(name="kubelet", title="Run the kubelet", on="all", resources=kubelet),
     Role(name="kube-proxy", title="Run the service proxy", on="all", resources=kube_proxy),
     Role(name="verify", title="See that nodes are ready", on="all", resources=verify),
+    Role(
+        name="etcd-leaving",
+        title="Let etcd members go that leave",
+        on="controller",
+        resources=leaving_members,
+        undoes=True,
+    ),
+    Role(
+        name="former",
+        title="Take away what is not needed any more",
+        on="all",
+        resources=former,
+        undoes=True,
+    ),
 )
 
 __all__ = ["ROLES", "Role"]

@@ -92,6 +92,7 @@ def packages(target: Target) -> tuple[str, ...]:
     wanted = called.base + called.runtime
     more = data_plane.packages(target.facts, target.cluster.network.backend)
     wanted += tuple(each for each in more if each not in wanted)
+    wanted += called.balancer if target.cluster.balanced else ()
     return wanted + called.etcd if target.host.is_controller else wanted
 
 

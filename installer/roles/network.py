@@ -111,7 +111,7 @@ def _config(target: Target) -> str:
         "network/agent.yml",
         name=host.name,
         address=host.address,
-        servers=_servers(target),
+        servers=(pki.server(target),),
         authority=CA,
         certificate=f"{_ETC}/agent.crt",
         key=f"{_ETC}/agent.key",
@@ -125,12 +125,3 @@ def _config(target: Target) -> str:
         mtu=cluster.network.mtu or "auto",
         backend=cluster.network.backend,
     )
-
-
-def _servers(target: Target) -> tuple[str, ...]:
-    """All API servers, a controller's own first."""
-    own = (pki.server(target),)
-    others = (
-        f"https://{each.address}:{target.cluster.api_port}" for each in target.cluster.controllers
-    )
-    return tuple(dict.fromkeys((*own, *others)))

@@ -140,7 +140,10 @@ def certificate(path: str, content: bytes, owner: str = _ROOT) -> Certificate:
 
 
 def server(target: Target) -> str:
-    """Where this host reaches the API server: a controller its own, others the first."""
+    """Where this host reaches the API: by its balancer where there are several servers; otherwise
+    at the only one."""
+    if target.cluster.balanced:
+        return f"https://127.0.0.1:{target.cluster.balancer_port}"
     own = target.host.is_controller
     address = target.host.address if own else target.cluster.api_address
     return f"https://{address}:{target.cluster.api_port}"

@@ -226,6 +226,8 @@ def wanted_ports(host: Host, cluster: Cluster) -> dict[int, str]:
     ports = {**_NODE_PORTS, _AGENT_PORT: "romana-agent"}
     if host.is_controller:
         ports |= {**_CONTROLLER_PORTS, cluster.api_port: "kube-apiserver"}
+    if cluster.balanced:
+        ports[cluster.balancer_port] = "haproxy"
     return ports
 
 

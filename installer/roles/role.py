@@ -9,6 +9,7 @@ from typing import Literal
 
 from installer.artifacts.catalogue import Artifacts
 from installer.cluster import Cluster, Host
+from installer.etcd import Membership
 from installer.hosts.facts import Facts
 from installer.pki import Credentials
 from installer.resources.base import Resource
@@ -17,7 +18,7 @@ from installer.resources.base import Resource
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """All that a role may look at. `facts` is the host's own; `others`, everybody's by host
-    name."""
+    name; `membership`, what becomes of etcd's members."""
 
     host: Host
     facts: Facts
@@ -25,6 +26,14 @@ class Target:
     others: Mapping[str, Facts]
     credentials: Credentials
     artifacts: Artifacts
+    membership: Membership = Membership()
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is here that what a cluster needs once is done: on the first controller that
+        can be reached."""
+        there = (host for host in self.cluster.controllers if host.name in self.others)
+        return self.host == next(there, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +42,13 @@ class Role:
     and the next begins when all of them are done. A host that failed in one role is left out of the
     later ones.
 
-    `on` says which hosts: every host, those of the control plane, the first controller only (what
-    is applied to the cluster once), or those that run pods.
+    `on` says which hosts: every host, those of the control plane, the first controller that can be
+    reached (what is applied to the cluster once), those that run pods, or every host of a cluster
+    with several API servers. A role that `undoes` has nothing to do on a new host.
     """
 
     name: str
     title: str
-    on: Literal["all", "controller", "first-controller", "nodes"]
+    on: Literal["all", "controller", "first-controller", "nodes", "balanced"]
     resources: Callable[[Target], Iterator[Resource]]
+    undoes: bool = False

@@ -153,7 +153,8 @@ class Sandbox:
                 f"the installer knows {', '.join(distributions.supported())}",
             )
         data_plane = tuple(each for each in every_package() if each not in names.base)
-        return (*names.base, *names.runtime, *names.etcd, *data_plane, *self._extra)
+        roles = (*names.base, *names.runtime, *names.etcd, *names.balancer)
+        return (*roles, *data_plane, *self._extra)
 
     def _attached(self, cluster: Cluster, host: Host) -> Host:
         machine = self._machine(cluster, host)

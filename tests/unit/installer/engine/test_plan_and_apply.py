@@ -41,8 +41,8 @@ def fake(root: Path, name: str = "node1") -> FakeHost:
 
 def target(name: str, groups: tuple[Group, ...] = ("controller", "nodes")) -> Target:
     host = Host(name=name, address=IPv4Address("198.18.0.10"), groups=groups)
-    cluster = SimpleNamespace(controllers=(host,))
-    return cast("Target", SimpleNamespace(host=host, cluster=cluster))
+    cluster = SimpleNamespace(balanced=False)
+    return cast("Target", SimpleNamespace(host=host, cluster=cluster, leads=True))
 
 
 def role(name: str, resources: Sequence[Resource]) -> Role:
@@ -262,6 +262,7 @@ def test_what_two_roles_want_alike_is_held_once(host: FakeHost) -> None:
         ("controller", ["c1", "c2"]),
         ("first-controller", ["c1"]),
         ("nodes", ["n1"]),
+        ("balanced", ["c1", "c2", "n1"]),
     ],
 )
 def test_roles_apply_to_their_hosts(on: Any, hosts: list[str]) -> None:
@@ -270,15 +271,17 @@ def test_roles_apply_to_their_hosts(on: Any, hosts: list[str]) -> None:
         "c2": ("controller",),
         "n1": ("nodes",),
     }
-    first = target("c1", groups["c1"]).host
-    cluster = SimpleNamespace(controllers=(first,))
+    cluster = SimpleNamespace(balanced=True)
     made = Role(name="r", title="R", on=on, resources=lambda _: iter([File("/x", "")]))
     found = [
         name
         for name, group in groups.items()
         if wanted(
             [made],
-            cast("Target", SimpleNamespace(host=target(name, group).host, cluster=cluster)),
+            cast(
+                "Target",
+                SimpleNamespace(host=target(name, group).host, cluster=cluster, leads=name == "c1"),
+            ),
         ).resources
     ]
     assert found == hosts

@@ -13,6 +13,7 @@ import yaml
 from upstart_grammar import parse
 
 from installer import releases
+from installer.engine.plan import applies
 from installer.hosts.init import Upstart
 from installer.resources import (
     Directory,
@@ -42,10 +43,9 @@ CONTAINER = {"container": "systemd-nspawn", "cgroup": "v1", "swap_mb": 512}
 
 def resources(target: Target) -> dict[str, Resource]:
     """Everything the host should hold, by id."""
-    controller = target.host.is_controller
     found: dict[str, Resource] = {}
     for role in ROLES:
-        if role.on == "all" or controller:
+        if applies(role, target.cluster, target.host, leads=target.leads):
             for each in role.resources(target):
                 assert found.get(each.id, each) == each, f"{each.id} wanted twice, differently"
                 found[each.id] = each
