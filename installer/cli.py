@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from installer.verbs import backups, making, reaching, removing, seeing
+from installer.verbs import backups, making, offline, reaching, removing, seeing
 from romana.version import VERSION
 
 
@@ -38,6 +38,7 @@ for verb in (
     reaching.ssh,
     backups.backup,
     backups.restore,
+    offline.bundle,
     removing.destroy,
 ):
     main.add_command(verb)

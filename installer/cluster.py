@@ -147,6 +147,8 @@ class Cluster:
     package_repository: str = ""
     """An apt source line for a repository beside the host's own, for instance the sandbox's
     directory of packages."""
+    bundle: Path | None = None
+    """The directory of an unpacked bundle that everything is taken from; nothing is fetched."""
 
     @property
     def controllers(self) -> tuple[Host, ...]:

@@ -54,7 +54,8 @@ class Artifacts:
     `kubernetes` is the version chosen, `programs` its binaries by name, `releases` the Romana
     release by the hosts' Python version ("3.11"), `images` the container images that every host
     holds, each named by its reference, `upstream` what is brought to hosts whose distribution
-    lacks it.
+    lacks it. `packages` are repositories of distribution packages, by release ("debian-12"), for
+    hosts that have no archive in reach; hosts of other releases look where they always do.
     """
 
     kubernetes: str
@@ -62,6 +63,7 @@ class Artifacts:
     releases: Mapping[str, Resolved]
     images: tuple[Resolved, ...]
     upstream: Mapping[str, Resolved] = field(default_factory=dict)
+    packages: Mapping[str, Resolved] = field(default_factory=dict)
 
     def program(self, name: str) -> Resolved:
         """A Kubernetes binary by its name."""

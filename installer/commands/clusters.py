@@ -32,6 +32,10 @@ class Wish:
     sudo_password_file: Path | None = None
     sudo_password: str = field(default="", repr=False)
     """As typed on the terminal; empty where it was not asked for."""
+    bundle: Path | None = None
+    """The file that everything is taken from."""
+    bundle_key: Path | None = None
+    bundle_from_anyone: bool = False
 
 
 def clusters_directory() -> Path:

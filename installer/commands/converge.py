@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from installer import pki, platforms
 from installer.cluster import Cluster, Host, Platform
 from installer.commands import clusters, fixed, unfinished, validity
+from installer.commands.bundled import carried
 from installer.commands.clusters import Wish
 from installer.commands.foreseeing import foresee
 from installer.commands.next_steps import next_steps
@@ -67,6 +68,7 @@ def converge(platform_name: Platform, wish: Wish, how: How, reporting: Reporting
         unfinished.require_none(cluster)
     for warning in inventory.warnings:
         reporting.emit(Notice(text=warning, level="warning"))
+    cluster = carried(cluster, wish, reporting.emit)
     if how.check:
         return _check(cluster, how, reporting)
     cluster.state.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -15,6 +15,7 @@ from installer.artifacts.choice import choose, record
 from installer.artifacts.download import Site
 from installer.artifacts.elf import glibc_needed
 from installer.artifacts.upstream import Name
+from installer.bundle import supply
 from installer.cluster import Cluster, Host
 from installer.commands.adopting import adopt_lost
 from installer.commands.members import membership
@@ -98,16 +99,24 @@ def prepare(
         ArtifactError: something to install cannot be had.
     """
     facts = gather_all(cluster, sessions, emit)
-    choice = choose(cluster, Site(url=cluster.download_url), emit, newest_release(facts))
+    choice = (
+        choose(cluster, Site(url=cluster.download_url), emit, newest_release(facts))
+        if cluster.bundle is None
+        else supply.choice(cluster)
+    )
     record(cluster, choice)
     _preflight(cluster, facts, choice.version, emit)
     architecture = _architecture(facts)
-    had = artifacts.prepare(
-        cluster,
-        pythons={python_version(seen) for seen in facts.values()},
-        upstream=_brought(cluster, facts),
-        architecture=architecture,
-        emit=emit,
+    had = (
+        artifacts.prepare(
+            cluster,
+            pythons={python_version(seen) for seen in facts.values()},
+            upstream=_brought(cluster, facts),
+            architecture=architecture,
+            emit=emit,
+        )
+        if cluster.bundle is None
+        else supply.artifacts(cluster.bundle)
     )
     _fit(facts, had)
     adopt_lost(cluster, sessions, emit)
@@ -166,7 +175,8 @@ def gather_all(cluster: Cluster, sessions: Mapping[str, Session], emit: Emit) ->
 def _preflight(cluster: Cluster, facts: Mapping[str, Facts], version: str, emit: Emit) -> None:
     for note in notes(cluster, facts):
         emit(Notice(text=note))
-    if problems := examine(cluster, facts, version):
+    unfit = supply.misfits(cluster.bundle, facts) if cluster.bundle else ()
+    if problems := (*unfit, *examine(cluster, facts, version)):
         count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise PreflightError(
             f"the hosts have {count}; nothing was changed on them", problems, "mend and run again"

@@ -27,6 +27,11 @@ class Packages:
     cni_plugins: str = "/usr/lib/cni"
     brought: tuple[Literal["containerd", "runc", "cni-plugins", "etcd"], ...] = ()
 
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Those of every role, whatever a host is for; data planes have more."""
+        return (*self.base, *self.runtime, *self.etcd, *self.balancer)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:

@@ -16,7 +16,7 @@ STAMP = ".romana-sha256"
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A .tar.gz unpacked at `path`.
+    """A .tar.gz or .tar unpacked at `path`.
 
     Args:
         path: the directory, which should bear the version: /opt/romana/releases/1.0.
@@ -78,7 +78,7 @@ class Archive:
             f"{make_parent(self.path)}"
             f"echo '{self.sha256}  archive' | sha256sum -c --quiet -\n"
             f"rm -rf {new} {old}\nmkdir {new}\n"
-            f"tar -xzf archive -C {new} --no-same-owner --strip-components={self.strip}{only}\n"
+            f"tar -xf archive -C {new} --no-same-owner --strip-components={self.strip}{only}\n"
             f"chmod 0755 {new}\n"
             f"echo {quote(self._stamp)} >{new}/{STAMP}\n"
             f"[ ! -e {path} ] || mv -T {path} {old}\n"

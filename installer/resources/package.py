@@ -9,6 +9,8 @@ from installer.resources.base import Change
 from installer.resources.shell import digest_of, quote
 
 _POLICY = "/usr/sbin/policy-rc.d"
+_LISTS = "/var/lib/romana/apt/lists"
+"""Where apt keeps what it knows of sources that it is to look at alone."""
 _MARK = "romana-install: services are started by their own resources"
 
 
@@ -22,12 +24,15 @@ class Package:
             from it (a policy-rc.d for the time of the installation), since a Service writes its
             configuration first.
         lock_timeout_s: how long to wait for another apt or dpkg to finish.
+        only_from: a file of apt sources that alone is looked at, in place of the host's own; empty
+            for the host's.
     """
 
     names: tuple[str, ...]
     _: KW_ONLY
     start: bool = False
     lock_timeout_s: int = 120
+    only_from: str = ""
 
     @property
     def id(self) -> str:
@@ -75,6 +80,9 @@ class Package:
             "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
         )
         hold = "" if self.start else _hold_services()
+        if self.only_from:
+            apt += _alone(self.only_from)
+            hold += f"mkdir -p {_LISTS}/partial\n"
         return (
             "export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8\n"
             f"{_wait_for_lock(self.lock_timeout_s)}{hold}"
@@ -86,6 +94,19 @@ class Package:
             # A list that knows the package may name a version that the mirror has replaced since.
             f"install || {{ {apt} update && install; }}\n"
         )
+
+
+def _alone(sources: str) -> str:
+    """Options that have apt know one file of sources; what it knows of others is left as it is."""
+    options = {
+        "Dir::Etc::sourcelist": sources,
+        "Dir::Etc::sourceparts": "-",
+        "Dir::State::lists": _LISTS,
+        "Dir::Cache::pkgcache": "",
+        "Dir::Cache::srcpkgcache": "",
+        "APT::Sandbox::User": "root",
+    }
+    return "".join(f" -o {quote(f'{key}={value}')}" for key, value in options.items())
 
 
 def _satisfied(name: str, there: dict[str, str]) -> bool:

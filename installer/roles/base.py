@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from installer.distributions import Packages, find, names
 from installer.hosts.init import of
 from installer.resources import (
+    Archive,
     Condition,
     File,
     Module,
@@ -21,6 +22,10 @@ from installer.roles.role import Target
 
 _MODULES = ("nf_conntrack",)
 HOST_SERVICE = "romana-host"
+PACKAGES = "/opt/romana/packages"
+"""Where hosts without an archive in reach have the packages that were brought to them."""
+PACKAGE_SOURCES = "/etc/romana/packages.list"
+"""Not below /etc/apt: the host's own updates are none of ours."""
 _FORWARDING = (("net.ipv4.ip_forward", "1"),)
 _WATCHES = (
     # Each kubelet, containerd and agent watches files; the default of 128 instances runs out.
@@ -37,15 +42,24 @@ def base(target: Target) -> Iterator[Resource]:
         yield File("/etc/apt/sources.list", _sources(target))
     if target.cluster.package_repository:
         yield File("/etc/apt/sources.list.d/romana.list", target.cluster.package_repository + "\n")
+    carried = target.artifacts.packages.get(system(target))
+    if carried is not None:
+        yield Archive(PACKAGES, source=carried.source, sha256=carried.sha256)
+        yield File(PACKAGE_SOURCES, f"deb [trusted=yes] file:{PACKAGES} ./\n")
     if target.host.is_controller:
         # Before the package, which makes the same user where it finds none.
         yield User("etcd", home="/var/lib/etcd")
-    yield Package(packages(target))
+    yield Package(packages(target), only_from=PACKAGE_SOURCES if carried is not None else "")
     if not target.facts.container:
         yield Module("romana", modules(target))
     yield Sysctl("romana", _FORWARDING if target.facts.container else _FORWARDING + _WATCHES)
     if target.facts.init == "upstart":
         yield from _as_systemd_does(target)
+
+
+def system(target: Target) -> str:
+    """The host's release of its distribution, as bundles name it: "debian-12"."""
+    return f"{target.facts.os_id}-{target.facts.os_version}"
 
 
 def modules(target: Target) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ def backup(
 @click.argument("file", type=click.Path(path_type=Path))
 @options.cluster
 @options.reaching
+@options.bundle
 @options.json
 @options.yes
 def restore(

@@ -45,8 +45,26 @@ nodes = click.option(
 )
 json = click.option("--json", "as_json", is_flag=True, help="Events as JSON, one a line.")
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
+signers = group(
+    click.option(
+        "--bundle-key", type=click.Path(path_type=Path), metavar="FILE",
+        help="Public SSH key, or allowed_signers file, of those whose bundles are taken.",
+    ),
+    click.option(
+        "--bundle-from-anyone", is_flag=True,
+        help="Take a bundle that nobody known has signed; its checksums count all the same.",
+    ),
+)  # fmt: skip
+bundle = group(
+    click.option(
+        "--bundle", type=click.Path(path_type=Path), metavar="FILE",
+        help="Take everything from this bundle, and nothing from the network.",
+    ),
+    signers,
+)  # fmt: skip
 converging = group(
     reaching,
+    bundle,
     click.option("--check", is_flag=True, help="Say what would change, and change nothing."),
     click.option("--diff", is_flag=True, help="Show how files differ."),
     click.option("--limit", default="", metavar="HOSTS", help="Only these hosts: node1,node2."),

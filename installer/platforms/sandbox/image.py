@@ -13,11 +13,14 @@ from pathlib import Path
 
 from installer.events import Emit, Progress
 from installer.platforms.sandbox.cache import alone, images_directory, unfinished
-from installer.platforms.sandbox.command import follow
+from installer.platforms.sandbox.command import follow, output
 from installer.platforms.sandbox.content import PACKAGES, REMOVED
 from installer.platforms.sandbox.distribution import Distribution, find_archive
 
 _WHAT = "make the base root file system"
+_PACK = "pack the base root file system"
+_UNPACK = "unpack the base root file system"
+_ATTRIBUTES = ("--xattrs", "--xattrs-include=security.*")
 
 
 def image_path(distribution: Distribution) -> Path:
@@ -41,6 +44,51 @@ def ensure_image(distribution: Distribution, emit: Emit) -> Path:
             with unfinished(image) as work:
                 _bootstrap(distribution, work, lock, emit)
                 _clear(work)
+    return image
+
+
+def packed_image(distribution: Distribution, emit: Emit) -> Path:
+    """The root file system as a .tar.gz, to be carried to a machine that has no archive in reach:
+    `unpack_image` is the counterpart. Made once per image.
+
+    Raises:
+        PlatformError: it cannot be made.
+    """
+    image = ensure_image(distribution, emit)
+    target = image.with_name(f"{image.name}.tar.gz")
+    if not target.exists():
+        part = target.with_name(f".{target.name}.part")
+        emit(Progress(what=_PACK, done=0))
+        # Capabilities of files are extended attributes; times of access would differ each time.
+        words = (
+            "tar", "--create", "--sort=name", "--numeric-owner", "--format=posix", *_ATTRIBUTES,
+            "--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f",
+            "--use-compress-program=gzip -2 -n", "--file", str(part), "--directory", str(image),
+            ".",
+        )  # fmt: skip
+        output(words, what=_PACK)
+        part.rename(target)
+        emit(Progress(what=_PACK, done=1, total=1))
+    return target
+
+
+def unpack_image(packed: Path, distribution: Distribution, emit: Emit) -> Path:
+    """The root file system out of `packed_image`'s archive, if it is not in the cache.
+
+    Raises:
+        PlatformError: it cannot be unpacked.
+    """
+    image = image_path(distribution)
+    with alone(image.parent, emit):
+        if not image.exists():
+            emit(Progress(what=_UNPACK, done=0))
+            with unfinished(image) as work:
+                words = (
+                    "tar", "--extract", "--preserve-permissions", "--numeric-owner", *_ATTRIBUTES,
+                    "--file", str(packed), "--directory", str(work),
+                )  # fmt: skip
+                output(words, what=_UNPACK)
+            emit(Progress(what=_UNPACK, done=1, total=1))
     return image
 
 

@@ -25,6 +25,13 @@ def packages_path(image: Path, names: tuple[str, ...]) -> Path:
     return images_directory() / f"packages-{digest[:12]}"
 
 
+def no_packages() -> Path:
+    """An empty directory, for hosts that are brought their packages like any server."""
+    path = images_directory() / "no-packages"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def ensure_packages(image: Path, names: tuple[str, ...], emit: Emit) -> Path:
     """The repository, made if it is not in the cache.
 

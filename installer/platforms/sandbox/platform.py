@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from installer import distributions
+from installer.bundle.supply import sandbox_image
 from installer.cluster import Cluster, Host
 from installer.errors import PlatformError
 from installer.events import Emit, Notice, Progress
@@ -28,10 +29,10 @@ from installer.platforms.keys import ensure_key
 from installer.platforms.sandbox import leftovers, preconditions, publish
 from installer.platforms.sandbox.content import APT_SOURCE
 from installer.platforms.sandbox.distribution import Distribution, read_distribution
-from installer.platforms.sandbox.image import ensure_image, image_path
+from installer.platforms.sandbox.image import ensure_image, image_path, unpack_image
 from installer.platforms.sandbox.leftovers import HOSTS, prefix_of
 from installer.platforms.sandbox.machine import Machine
-from installer.platforms.sandbox.packages import ensure_packages, packages_path
+from installer.platforms.sandbox.packages import ensure_packages, no_packages, packages_path
 from installer.platforms.sandbox.storage import ensure_storage
 from installer.roles.data_plane import every_package
 from romana.lab.command import LabError
@@ -60,7 +61,8 @@ class Sandbox:
             lines.append(f"install on this machine: {' '.join(lack)}")
         if not image.exists():
             lines.append(f"make the base root file system {distribution.label}")
-        if not packages_path(image, self._packages(distribution)).exists():
+        packages = packages_path(image, self._packages(distribution))
+        if cluster.bundle is None and not packages.exists():
             lines.append("fetch the packages that hosts will install")
         for host in cluster.hosts:
             machine = self._machine(cluster, host)
@@ -74,15 +76,19 @@ class Sandbox:
         """The cluster with key, host keys and a way in for each host that exists."""
         preconditions.require_able()
         hosts = tuple(self._attached(cluster, host) for host in cluster.hosts)
-        return replace(cluster, hosts=hosts, package_repository=APT_SOURCE)
+        repository = APT_SOURCE if cluster.bundle is None else ""
+        return replace(cluster, hosts=hosts, package_repository=repository)
 
     def provision(self, cluster: Cluster, emit: Emit) -> Cluster:
         """Make, start and repair hosts, all at once; SSH answers when it returns."""
         preconditions.require(emit)
         distribution = read_distribution()
         names = self._packages(distribution)
-        image = ensure_image(distribution, emit)
-        packages = ensure_packages(image, names, emit)
+        if cluster.bundle is None:
+            image = ensure_image(distribution, emit)
+            packages = ensure_packages(image, names, emit)
+        else:
+            image, packages = _bundled(cluster.bundle, distribution, emit), no_packages()
         user = ensure_key(self._key(cluster))
         ensure_storage(HOSTS / cluster.name)
         _translated(self._lab(cluster).ensure)
@@ -126,6 +132,8 @@ class Sandbox:
         machine = self.machine(cluster, name)
         distribution = read_distribution()
         packages = packages_path(image_path(distribution), self._packages(distribution))
+        # Hosts that were made from a bundle never had that directory.
+        packages = packages if packages.exists() else no_packages()
         _translated(lambda: machine.reboot(packages, orderly=orderly))
 
     def machine(self, cluster: Cluster, name: str) -> Machine:
@@ -153,8 +161,7 @@ class Sandbox:
                 f"the installer knows {', '.join(distributions.supported())}",
             )
         data_plane = tuple(each for each in every_package() if each not in names.base)
-        roles = (*names.base, *names.runtime, *names.etcd, *names.balancer)
-        return (*roles, *data_plane, *self._extra)
+        return (*names.all, *data_plane, *self._extra)
 
     def _attached(self, cluster: Cluster, host: Host) -> Host:
         machine = self._machine(cluster, host)
@@ -193,6 +200,22 @@ class Sandbox:
 
     def _key(self, cluster: Cluster) -> Path:
         return self._state(cluster) / "id_ed25519"
+
+
+def _bundled(bundle: Path, distribution: Distribution, emit: Emit) -> Path:
+    """The base root file system as a bundle has it.
+
+    Raises:
+        PlatformError: the bundle has none for this machine.
+    """
+    name = image_path(distribution).name
+    packed = sandbox_image(bundle, name)
+    if packed is None:
+        raise PlatformError(
+            f"the bundle has no root file system {name} for the sandbox's hosts",
+            "have it made on a machine like this one: romana-install bundle sandbox",
+        )
+    return unpack_image(packed.path, distribution, emit)
 
 
 def _start(machines: list[Machine], ensure: Callable[[Machine], None], emit: Emit) -> None:

@@ -248,6 +248,17 @@ def test_packages_need_the_list_only_when_they_are_not_known(host: FakeHost) -> 
     assert not host.path("/usr/sbin/policy-rc.d").exists()
 
 
+def test_packages_of_one_source_alone_leave_what_the_host_knows_of_its_own(host: FakeHost) -> None:
+    change = look(host, Package(("conntrack",), only_from="/etc/romana/packages.list"))
+    assert change is not None
+    mend(host, change)
+    for line in host.path("/run/apt").read_text().splitlines():
+        options = dict(word.partition("=")[::2] for word in line.split() if "=" in word)
+        assert options["Dir::Etc::sourcelist"].endswith("/etc/romana/packages.list")
+        assert options["Dir::Etc::sourceparts"] == "-"
+        assert options["Dir::State::lists"].endswith("/var/lib/romana/apt/lists")
+
+
 def test_a_package_that_the_mirror_does_not_have_fails_with_apts_own_words(host: FakeHost) -> None:
     host.path("/run/mirror").write_text("socat\n")
     change = look(host, Package(("conntrack",)))

@@ -13,6 +13,7 @@ import yaml
 from upstart_grammar import parse
 
 from installer import releases
+from installer.artifacts.catalogue import Resolved
 from installer.engine.plan import applies
 from installer.hosts.init import Upstart
 from installer.resources import (
@@ -21,6 +22,7 @@ from installer.resources import (
     Image,
     Manifest,
     Module,
+    Package,
     Resource,
     Service,
 )
@@ -206,6 +208,23 @@ def test_package_repository_comes_before_packages(target: Targets) -> None:
     packages = next(id_ for id_ in order if id_.startswith("package:"))
     assert order.index("file:/etc/apt/sources.list.d/romana.list") < order.index(packages)
     assert "file:/etc/apt/sources.list.d/romana.list" not in resources(plain)
+
+
+def test_packages_that_a_bundle_carries_come_from_nowhere_else(target: Targets) -> None:
+    plain = target("n1")
+    tar = Resolved(name="debian-12", version="2 packages", path=Path("/b/p.tar"), sha256="1" * 64)
+    for system, carried in (("debian-12", True), ("ubuntu-24.04", False)):
+        found = resources(
+            replace(plain, artifacts=replace(plain.artifacts, packages={system: tar}))
+        )
+        order = list(found)
+        package = next(each for each in found.values() if isinstance(each, Package))
+        assert ("archive:/opt/romana/packages" in found) == carried
+        assert package.only_from == ("/etc/romana/packages.list" if carried else "")
+        if carried:
+            text = content(found, package.only_from)
+            assert text == "deb [trusted=yes] file:/opt/romana/packages ./\n"
+            assert order.index("archive:/opt/romana/packages") < order.index(package.id)
 
 
 def test_directories_of_secrets_are_closed(target: Targets) -> None:
