@@ -118,6 +118,15 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshots:
+    """How often every controller keeps a snapshot of its etcd, in seconds (0: never), and for how
+    long."""
+
+    every_s: int = 6 * 3600
+    keep_s: int = 7 * 86400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """A cluster as wanted. `kubernetes` is "auto" (newest supported that can be had; recorded once
     chosen) or a version such as "v1.20.2". `state` is the cluster's directory on the operator's
@@ -144,6 +153,7 @@ class Cluster:
     bastions: tuple[Bastion, ...] = ()
     section: object = None
     """What the inventory says under the platform's own name, as that platform's value."""
+    snapshots: Snapshots = Snapshots()
     package_repository: str = ""
     """An apt source line for a repository beside the host's own, for instance the sandbox's
     directory of packages."""

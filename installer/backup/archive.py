@@ -16,7 +16,9 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
+from installer.cluster import Platform
 from installer.errors import InstallerError
 
 FORMAT = 1
@@ -36,7 +38,7 @@ class Description:
     etcd's."""
 
     cluster: str
-    platform: str
+    platform: Platform
     taken: str
     kubernetes: str
     revision: int
@@ -94,6 +96,25 @@ def write(backup: Backup, path: Path) -> None:
         new.unlink(missing_ok=True)
 
 
+def put(content: bytes, path: Path) -> None:
+    """Keeps a backup that was written elsewhere, readable by its owner only, once it is verified.
+
+    Raises:
+        OSError: it cannot be written there, or is there already.
+        InstallerError: it is no backup, or is damaged.
+    """
+    new = path.with_name(f".{path.name}.new")
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        read(new)
+        os.link(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
 def read(path: Path) -> Backup:
     """Reads and verifies a backup.
 
@@ -121,6 +142,8 @@ def read(path: Path) -> Backup:
     except (KeyError, ValueError, TypeError) as error:
         raise InstallerError(f"{path}: is no backup of romana-install", _OTHERS) from error
     _verify(path, members, sums)
+    if description.platform not in get_args(Platform):
+        raise InstallerError(f"{path}: is of no platform that is known here", _OTHERS)
     snapshot = members.pop(SNAPSHOT)
     state = {name.removeprefix(STATE): content for name, content in members.items()}
     return Backup(description=description, snapshot=snapshot, state=state)

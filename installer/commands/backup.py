@@ -29,6 +29,7 @@ from installer.roles import ROLES
 from installer.status.reading import services
 
 _STAMP = "%Y%m%d-%H%M%S"
+_MARK = "pki/encryption.key"
 
 
 def take(wish: Wish, output: Path | None, keep_days: int | None, reporting: Reporting) -> int:
@@ -46,7 +47,7 @@ def take(wish: Wish, output: Path | None, keep_days: int | None, reporting: Repo
     started = time.monotonic()
     now = datetime.now(timezone.utc)
     cluster = clusters.known(wish)
-    path = _path(cluster, output, now)
+    path = _path(cluster, output, f"romana-backup-{cluster.name}-{now:{_STAMP}}.tar.gz")
     attached = platforms.of(cluster).attach(cluster)
     with connected(attached, attached.controllers, reporting.emit) as sessions:
         snapshot, source = _snapshot(attached, sessions, reporting)
@@ -64,9 +65,7 @@ def take(wish: Wish, output: Path | None, keep_days: int | None, reporting: Repo
     try:
         backup.write(whole, path)
     except OSError as error:
-        raise InstallerError(
-            f"{path}: cannot be written: {error.strerror}", "name another place: -o FILE"
-        ) from error
+        raise _unwritable(path, error) from error
     size = path.stat().st_size >> 10
     text = f"{path}: {size} KiB, {snapshot.keys} keys of etcd on {source}, verified"
     reporting.emit(Notice(text=text))
@@ -76,8 +75,47 @@ def take(wish: Wish, output: Path | None, keep_days: int | None, reporting: Repo
     return 0
 
 
-def _path(cluster: Cluster, output: Path | None, now: datetime) -> Path:
-    name = f"romana-backup-{cluster.name}-{now:{_STAMP}}.tar.gz"
+def fetch(wish: Wish, output: Path | None, reporting: Reporting) -> int:
+    """Brings the last snapshot here that any controller has kept by itself.
+
+    Args:
+        wish: which cluster.
+        output: the file, or a directory for it; None for `backups` in the state directory.
+        reporting: is told everything.
+
+    Raises:
+        InstallerError: there is none, it is damaged, or the file cannot be written.
+    """
+    started = time.monotonic()
+    cluster = clusters.known(wish)
+    attached = platforms.of(cluster).attach(cluster)
+    with connected(attached, attached.controllers, reporting.emit) as sessions:
+        found = [kept for each in sessions.values() if (kept := backup.newest(each)) is not None]
+        if not found:
+            raise InstallerError(
+                f"no controller of {cluster.name} that answers has a snapshot",
+                "take one: romana-install backup",
+            )
+        last = max(found, key=lambda kept: kept.name)
+        path = _path(cluster, output, last.name)
+        content = backup.content(sessions[last.host], last)
+    try:
+        backup.put(content, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    text = f"{path}: {len(content) >> 10} KiB, taken by {last.host}, verified"
+    reporting.emit(Notice(text=text))
+    reporting.emit(Recap(hosts=(), seconds=time.monotonic() - started))
+    return 0
+
+
+def _unwritable(path: Path, error: OSError) -> InstallerError:
+    return InstallerError(
+        f"{path}: cannot be written: {error.strerror}", "name another place: -o FILE"
+    )
+
+
+def _path(cluster: Cluster, output: Path | None, name: str) -> Path:
     if output is None:
         output = cluster.state / "backups"
         output.mkdir(mode=0o700, exist_ok=True)
@@ -146,11 +184,19 @@ def restore(wish: Wish, file: Path, confirm: Callable[[str], bool], reporting: R
             f"{file}: is of cluster {described.cluster}, not of {wish.name}", "name that: -n"
         )
     state = clusters.clusters_directory() / described.cluster
-    known = state / "pki" / "ca.crt"
-    if known.exists() and known.read_bytes() != held.state["pki/ca.crt"]:
+    # The one secret that stays the same for a cluster's whole life.
+    known = state / _MARK
+    if known.exists() and known.read_bytes().strip() != held.state.get(_MARK, b"").strip():
         raise InstallerError(
             f"this machine knows another cluster of the name {described.cluster}",
             f"move {state} away first",
+        )
+    recorded = known.exists() or clusters.RECORD in held.state
+    if not recorded and wish.inventory is None:
+        raise InstallerError(
+            f"{file}: does not say what hosts cluster {described.cluster} has: a controller took "
+            "it by itself",
+            "name the cluster's inventory: -i FILE",
         )
     since = f"all that changed in it since {described.taken} UTC is lost"
     if not confirm(f"Restore cluster {described.cluster}? {since}."):
@@ -161,7 +207,8 @@ def restore(wish: Wish, file: Path, confirm: Callable[[str], bool], reporting: R
     wanted = replace(wish, name=described.cluster)
     restoring = _Restoring(held, reporting)
     how = How(confirm=lambda _: True, first=restoring.run)
-    return converge(clusters.known(wanted).platform, wanted, how, reporting)
+    platform = clusters.known(wanted).platform if recorded else described.platform
+    return converge(platform, wanted, how, reporting)
 
 
 @dataclass(frozen=True, slots=True)

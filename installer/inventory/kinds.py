@@ -19,6 +19,8 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _TAINT = re.compile(rf"{_LABEL.pattern}(=[A-Za-z0-9_.-]*)?:(NoSchedule|PreferNoSchedule|NoExecute)")
 _VERSION = re.compile(r"v1\.(\d+)\.\d+")
+_SPAN = re.compile(r"([1-9]\d{0,4})([mhd])")
+_SECONDS = {"m": 60, "h": 3600, "d": 86400}
 OLDEST_MINOR = 20
 
 
@@ -76,6 +78,22 @@ def whole(low: int, high: int) -> Callable[[Entry], int]:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise Unfit(f"should be a number from {low} to {high}, is {shown(entry)}")
         return value
+
+    return read
+
+
+def span(*, never: bool) -> Callable[[Entry], int]:
+    """A span of time, in seconds; where it may be `never`, that is 0."""
+
+    def read(entry: Entry) -> int:
+        written = entry.value
+        match = _SPAN.fullmatch(written) if isinstance(written, str) else None
+        if match is not None:
+            return int(match[1]) * _SECONDS[match[2]]
+        if never and written == "never":
+            return 0
+        advice = "write it as 30m, 6h or 7d" + (", or never" if never else "")
+        raise Unfit(f"should be a span of time, is {shown(entry)}", advice)
 
     return read
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, get_args
 
-from installer.cluster import SSH, Cluster, Group, Host, Network, Platform
+from installer.cluster import SSH, Cluster, Group, Host, Network, Platform, Snapshots
 from installer.errors import InventoryError, Problem
 from installer.inventory import kinds, schema, sections, soundness, source
 from installer.inventory.document import Entry, override, underlay
@@ -146,6 +146,7 @@ class _Reading:
         """The cluster, if what is there suffices to make one."""
         about = self.reader.values(self._top.get("cluster"), schema.CLUSTER)
         network = self.reader.values(self._top.get("network"), schema.NETWORK)
+        backup = self.reader.values(self._top.get("backup"), schema.BACKUP)
         # Servers lie where they lie, in one range or in several.
         free = self._request.platform == "static"
         for key in ("pods", "services") if free else ("pods", "services", "hosts"):
@@ -173,6 +174,7 @@ class _Reading:
             hosts=hosts,
             state=self._request.clusters / name,
             section=section,
+            snapshots=Snapshots(**{f"{key}_s": value for key, value in backup.items()}),
             bastions=getattr(section, "bastions", ()),
             zone_order=order or getattr(section, "planned", ()),
             **{"kubernetes": "auto", **about},

@@ -15,7 +15,18 @@ from installer.inventory import kinds
 from installer.inventory.document import Entry
 from installer.inventory.kinds import Kind, Unfit
 
-TOP = ("cluster", "network", "hosts", "groups", "nodes", "vars", "group_vars", "aws", "static")
+TOP = (
+    "cluster",
+    "network",
+    "hosts",
+    "groups",
+    "nodes",
+    "vars",
+    "group_vars",
+    "backup",
+    "aws",
+    "static",
+)
 GROUPS = ("controller", "nodes")
 CLUSTER: Mapping[str, Kind] = {
     "name": kinds.name(20),
@@ -37,6 +48,7 @@ NETWORK: Mapping[str, Kind] = {
     "mtu": kinds.whole(576, 65535),
     "backend": kinds.one_of(get_args(Backend)),
 }
+BACKUP: Mapping[str, Kind] = {"every": kinds.span(never=True), "keep": kinds.span(never=False)}
 
 
 def variables(directory: Path) -> Mapping[str, Kind]:

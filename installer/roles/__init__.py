@@ -20,6 +20,7 @@ from installer.roles.network import network, network_objects
 from installer.roles.pki import pki
 from installer.roles.role import Role
 from installer.roles.runtime import runtime
+from installer.roles.snapshots import snapshots
 from installer.roles.verify import verify
 
 ROLES = (
@@ -52,6 +53,7 @@ ROLES = (
     Role(name="kubelet", title="Run the kubelet", on="all", resources=kubelet),
     Role(name="kube-proxy", title="Run the service proxy", on="all", resources=kube_proxy),
     Role(name="verify", title="See that nodes are ready", on="all", resources=verify),
+    Role(name="snapshots", title="Keep snapshots of etcd", on="controller", resources=snapshots),
     Role(
         name="etcd-leaving",
         title="Let etcd members go that leave",

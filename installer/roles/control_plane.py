@@ -10,7 +10,7 @@ from installer.hosts.init import of
 from installer.resources import File, Manifest, Resource, Service
 from installer.roles import pki
 from installer.roles.asking import curl
-from installer.roles.pki import CA, KUBERNETES, PKI
+from installer.roles.pki import CA, ENCRYPTION, KUBERNETES, PKI
 from installer.roles.programs import program
 from installer.roles.rendering import render
 from installer.roles.role import Target
@@ -27,7 +27,6 @@ _ELECTION = (
 )
 """The next one takes over 10 s after the leader's last word (the default is 15). The leader itself
 gives up after 7 s, so that an election of etcd's, or an API server that died, costs it nothing."""
-_ENCRYPTION = f"{KUBERNETES}/encryption.yaml"
 
 
 def control_plane(target: Target) -> Iterator[Resource]:
@@ -44,7 +43,7 @@ def control_plane(target: Target) -> Iterator[Resource]:
 def _apiserver(target: Target) -> Iterator[Resource]:
     binary = program(target, "kube-apiserver")
     encryption = File(
-        _ENCRYPTION,
+        ENCRYPTION,
         render("control_plane/encryption.yaml", key=target.credentials.encryption_key),
         mode=0o600,
         secret=True,
@@ -102,7 +101,7 @@ def _apiserver_flags(target: Target) -> tuple[str, ...]:
         f"--etcd-cafile={PKI}/etcd/ca.crt",
         f"--etcd-certfile={PKI}/apiserver-etcd-client.crt",
         f"--etcd-keyfile={PKI}/apiserver-etcd-client.key",
-        f"--encryption-provider-config={_ENCRYPTION}",
+        f"--encryption-provider-config={ENCRYPTION}",
         f"--kubelet-certificate-authority={CA}",
         f"--kubelet-client-certificate={PKI}/apiserver-kubelet-client.crt",
         f"--kubelet-client-key={PKI}/apiserver-kubelet-client.key",

@@ -53,6 +53,7 @@ async def _status(cluster: Cluster, connections: Mapping[str, HostShell]) -> Clu
         api_problem=problem,
         hosts=tuple(hosts),
         nodes=nodes,
+        snapshots_s=cluster.snapshots.every_s,
     )
 
 

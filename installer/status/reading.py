@@ -12,12 +12,14 @@ from typing import Any
 from cryptography import x509
 
 from installer.cluster import Host
+from installer.roles.snapshots import STORE
 from installer.status.values import (
     AgentStatus,
     CertificateStatus,
     HostStatus,
     NodeStatus,
     ServiceStatus,
+    SnapshotStatus,
 )
 
 _EVERYWHERE = ("containerd", "romana-agent", "kubelet", "kube-proxy")
@@ -50,6 +52,10 @@ first() { "$@" 2>/dev/null | head -n 1; }
 echo "version etcd $(first etcd --version)"
 echo "version containerd $(first containerd --version)"
 echo "version runc $(first runc --version)"
+age() { echo $(($(date +%s) - $(stat -c %Y "$1"))); }
+last=$(ls -1 STORE/romana-backup-*.tar.gz 2>/dev/null | sort | tail -n 1)
+[ -z "$last" ] || echo "snapshot $(age "$last") $(stat -c %s "$last") $last"
+[ ! -f STORE/failed ] || echo "snapshot-failed $(cat STORE/failed)"
 echo "agent $(romana status --json 2>&1 | tr '\n' ' ')"
 """
 
@@ -61,7 +67,11 @@ def services(host: Host) -> tuple[str, ...]:
 
 def script(host: Host) -> str:
     """What is run on the host; it changes nothing."""
-    return _SCRIPT.replace("SERVICES", " ".join(services(host))).replace("PROPERTIES", _PROPERTIES)
+    words = {"SERVICES": " ".join(services(host)), "PROPERTIES": _PROPERTIES, "STORE": STORE}
+    text = _SCRIPT
+    for word, meant in words.items():
+        text = text.replace(word, meant)
+    return text
 
 
 def host_status(host: Host, output: str) -> HostStatus:
@@ -85,6 +95,7 @@ def host_status(host: Host, output: str) -> HostStatus:
         certificates=tuple(sorted(found, key=lambda c: c.ends)),
         versions=tuple(_version(value) for value in lines["version"] if " " in value),
         agent=_agent(_only(lines, "agent")),
+        snapshot=_snapshot(_only(lines, "snapshot"), _only(lines, "snapshot-failed")),
     )
 
 
@@ -165,6 +176,15 @@ def _embedded(values: Sequence[str]) -> tuple[CertificateStatus, ...]:
         body = "".join(line for line in pem.splitlines() if "-----" not in line)
         found.append(_certificate(path, body))
     return tuple(item for item in found if item is not None)
+
+
+def _snapshot(last: str, failure: str) -> SnapshotStatus | None:
+    """The last snapshot of etcd; None where a host neither has nor wants one."""
+    if not last:
+        return SnapshotStatus(failure=failure) if failure else None
+    age, size, path = last.split(maxsplit=2)
+    # The host's own clock is compared with itself; it may have been set back since.
+    return SnapshotStatus(path=path, age_s=max(0.0, float(age)), size=int(size), failure=failure)
 
 
 def _grouped(problems: Sequence[str]) -> Iterator[str]:

@@ -37,7 +37,7 @@ def render(status: ClusterStatus) -> RenderableType:
 
 def _hosts(status: ClusterStatus) -> Table:
     nodes = {node.name: node for node in status.nodes}
-    table = _table("HOST", "ADDRESS", "OS", "UP", "NODE", "PODS", "AGENT", "CERTS")
+    table = _table("HOST", "ADDRESS", "OS", "UP", "NODE", "PODS", "AGENT", "CERTS", "SNAPSHOT")
     for host in status.hosts:
         node = nodes.get(host.name)
         table.add_row(
@@ -49,6 +49,7 @@ def _hosts(status: ClusterStatus) -> Table:
             str(node.pods) if node else "",
             _agent(host),
             _expiry(host, status.at),
+            _snapshot(host),
         )
     return table
 
@@ -114,6 +115,14 @@ def _expiry(host: HostStatus, now: datetime) -> Text:
     days = host.certificates[0].days(now)
     style = _BAD if days < 0 else _WARN if days < EXPIRY_WARNING_DAYS else ""
     return Text(f"{days} days", style=style)
+
+
+def _snapshot(host: HostStatus) -> Text:
+    last = host.snapshot
+    if last is None:
+        return Text("")
+    age = "none" if last.age_s is None else f"{duration(last.age_s)} old"
+    return Text(age, style=_BAD if last.failure or last.age_s is None else "")
 
 
 def _table(*columns: str) -> Table:

@@ -9,6 +9,8 @@ from datetime import datetime
 from installer.pki import WARN_BELOW
 
 EXPIRY_WARNING_DAYS = WARN_BELOW.days
+_LATE = 2
+"""Spans after which a snapshot is overdue: one may have been missed by a reboot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,17 @@ class AgentStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotStatus:
+    """The last snapshot of etcd that a controller has kept by itself; `age_s` is None where there
+    is none. `failure` says why the latest attempt came to nothing."""
+
+    path: str = ""
+    age_s: float | None = None
+    size: int = 0
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostStatus:
     """One host. Where `problem` says that it cannot be reached, all else is empty."""
 
@@ -69,6 +82,7 @@ class HostStatus:
     certificates: tuple[CertificateStatus, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     agent: AgentStatus | None = None
+    snapshot: SnapshotStatus | None = None
 
     @property
     def reachable(self) -> bool:
@@ -91,7 +105,9 @@ class NodeStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterStatus:
-    """A cluster at the moment `at`. `api_problem` says why the API server has not answered."""
+    """A cluster at the moment `at`. `api_problem` says why the API server has not answered;
+    controllers are to keep a snapshot of etcd every `snapshots_s` seconds, or none where that is
+    0."""
 
     name: str
     at: datetime
@@ -100,6 +116,7 @@ class ClusterStatus:
     api_problem: str
     hosts: tuple[HostStatus, ...]
     nodes: tuple[NodeStatus, ...]
+    snapshots_s: int = 0
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -111,12 +128,28 @@ class ClusterStatus:
             yield self.api_problem
         for host in self.hosts:
             yield from _of_host(host, self.at)
+            if host.reachable and "controller" in host.groups and self.snapshots_s:
+                yield from _of_snapshot(host, self.snapshots_s)
         for node in self.nodes:
             if not node.ready:
                 yield f"node {node.name}: not ready: {node.reason}"
         missing = {host.name for host in self.hosts} - {node.name for node in self.nodes}
         if not self.api_problem:
             yield from (f"{name}: has not joined the cluster" for name in sorted(missing))
+
+
+def _of_snapshot(host: HostStatus, every_s: int) -> Iterator[str]:
+    last = host.snapshot or SnapshotStatus()
+    if last.failure:
+        yield f"{host.name}: no snapshot of etcd could be taken: {last.failure}"
+    elif last.age_s is None:
+        yield f"{host.name}: has no snapshot of etcd"
+    elif last.age_s > _LATE * every_s:
+        hours = f"{last.age_s / 3600:.0f} hours"
+        yield (
+            f"{host.name}: the last snapshot of etcd is {hours} old, one is to be taken every "
+            f"{every_s / 3600:g}"
+        )
 
 
 def _of_host(host: HostStatus, now: datetime) -> Iterator[str]:

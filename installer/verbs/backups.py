@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from installer.commands.reporting import Reporting
 from installer.verbs import options
 from installer.verbs.options import wish_of
 from installer.verbs.outcome import asking, run
@@ -25,13 +26,19 @@ from installer.verbs.outcome import asking, run
     metavar="DAYS",
     help="Remove older backups of the cluster from that directory.",
 )
+@click.option(
+    "--fetch", is_flag=True, help="The last one that a controller has taken by itself, instead."
+)
 @options.json
 def backup(
     inventory: Path | None, name: str, settings: tuple[str, ...], output: Path | None,
-    keep_days: int | None, as_json: bool, **reach: Any,
+    keep_days: int | None, fetch: bool, as_json: bool, **reach: Any,
 ) -> None:  # fmt: skip
     """Backs a cluster up into one file, which is verified: what etcd holds, the cluster's secrets,
     and how it was asked for.
+
+    Controllers take such snapshots by themselves, every six hours: `backup` in the inventory says
+    how often, `romana-install status` how old the last one is, and --fetch brings it here.
 
     Without -o it goes to the cluster's state directory. Keep it where the cluster's keys may be.
 
@@ -42,7 +49,13 @@ def backup(
     from installer.commands import backup as backing
 
     wish = wish_of(inventory=inventory, name=name, settings=settings, **reach)
-    run(lambda reporting: backing.take(wish, output, keep_days, reporting), as_json)
+
+    def act(reporting: Reporting) -> int:
+        if fetch:
+            return backing.fetch(wish, output, reporting)
+        return backing.take(wish, output, keep_days, reporting)
+
+    run(act, as_json)
 
 
 @click.command()

@@ -87,3 +87,43 @@ def test_a_lost_control_plane_comes_back_and_pods_do_not_notice(installed, backe
     again = installed.sandbox()
     assert again.code == 0
     assert again.results("changed") == {}
+
+
+def test_a_controller_takes_snapshots_by_itself_which_restore_takes(installed, tmp_path):
+    """One that its timer's service has taken, fetched; then one with a byte that is wrong."""
+    installed.kubectl("create", "configmap", "earlier")
+    script = (
+        "systemctl is-active romana-snapshot.timer; systemctl start romana-snapshot;"
+        " cd /var/lib/romana/snapshots; stat -c '%a %U' . romana-backup-*.tar.gz | sort -u"
+    )
+    assert installed.on("controller", script).splitlines() == ["active", "600 root", "700 root"]
+    installed.kubectl("delete", "configmap", "earlier")
+    fetched = installed.run("backup", "--fetch", "-o", str(tmp_path))
+    assert fetched.code == 0, fetched.err
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "verified" in fetched.out
+
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged = tmp_path / "damaged.tar.gz"
+    damaged.write_bytes(content)
+    refused = installed.run("restore", str(damaged), "--yes")
+    assert refused.code == 1
+    assert "nothing was touched" in refused.err
+
+    quick = ("--set", "cluster.smoke=false")
+    restored = installed.run("restore", str(file), "--yes", "--json", *quick)
+    assert restored.code == 0, restored.err
+    installed.kubectl("delete", "configmap", "earlier")
+
+
+def test_a_snapshot_that_fails_is_told_by_status(installed):
+    """etcd does not answer when one is due."""
+    installed.on("controller", "mv /etc/kubernetes/pki/etcd/healthcheck-client.key /root/kept.key")
+    installed.on("controller", "systemctl start romana-snapshot", check=False)
+    told = json.loads(installed.run("status", "--json").out)["problems"]
+    installed.on("controller", "mv /root/kept.key /etc/kubernetes/pki/etcd/healthcheck-client.key")
+    assert any("controller: no snapshot of etcd could be taken: " in line for line in told), told
+    installed.on("controller", "systemctl start romana-snapshot")
+    assert installed.run("status").code == 0

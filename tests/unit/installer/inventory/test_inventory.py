@@ -281,6 +281,13 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines(tmp_path: Path) -> 
             " 'iptable' (did you mean iptables?)",
         ),
         ("network.mtu", "--set network.mtu: should be KEY=VALUE"),
+        (
+            "backup.every=6",
+            "--set backup.every: backup.every: should be a span of time, is 6"
+            " (write it as 30m, 6h or 7d, or never)",
+        ),
+        ("backup.keep=never", "--set backup.keep: backup.keep: should be a span of time, is"),
+        ("backup.often=1h", "--set backup.often: backup.often: unknown key"),
         ("hosts.alpha.port=[", "--set hosts.alpha.port: not YAML: "),
         ("network.mtu=", "--set network.mtu: network.mtu: should be a number from 576 to 65535, "),
     ],
@@ -383,3 +390,21 @@ def test_hosts_that_are_listed_are_not_counted_by_default(tmp_path: Path) -> Non
     )
     request = Request(platform="vagrant", clusters=tmp_path, defaults=("nodes=4",))
     assert len(load(file, request).cluster.hosts) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "every_s", "keep_s"),
+    [
+        ((), 21600, 604800),
+        (("backup.every=30m", "backup.keep=2d"), 1800, 172800),
+        (("backup.every=never",), 0, 604800),
+    ],
+)
+def test_how_often_controllers_keep_snapshots(
+    tmp_path: Path, settings: tuple[str, ...], every_s: int, keep_s: int
+) -> None:
+    file = tmp_path / "hosts.yml"
+    file.write_text(SOUND)
+    request = Request(platform="static", clusters=tmp_path, settings=settings)
+    found = load(file, request).cluster.snapshots
+    assert (found.every_s, found.keep_s) == (every_s, keep_s)

@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[4] / "docs/inventory.md"
 
 def test_the_page_names_every_key_in_a_table() -> None:
     named = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
-    keys = [*schema.CLUSTER, *schema.NETWORK, *schema.host_keys(Path())]
+    keys = [*schema.CLUSTER, *schema.NETWORK, *schema.BACKUP, *schema.host_keys(Path())]
     keys += [key for section in SECTIONS.values() for key in section.keys(Path())]
     assert sorted(named) == sorted(keys)
 

@@ -180,3 +180,38 @@ def test_script_runs_anywhere(tmp_path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert reading.host_status(HOST, done.stdout).uptime_s > 0
+
+
+CONTROLLER = replace(HOST, name="c1", groups=("controller",))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("snapshot 3600 195290 /s/romana-backup-c-1.tar.gz", None),
+        ("", "c1: has no snapshot of etcd"),
+        (
+            "snapshot 50000 1 /s/f",
+            "c1: the last snapshot of etcd is 14 hours old, one is to be taken every 6",
+        ),
+        (
+            "snapshot 60 1 /s/f\nsnapshot-failed etcd gives no snapshot: refused",
+            "c1: no snapshot of etcd could be taken: etcd gives no snapshot: refused",
+        ),
+    ],
+)
+def test_a_snapshot_that_is_overdue_or_fails_is_a_problem(lines: str, said: str | None) -> None:
+    seen = reading.host_status(CONTROLLER, f"{OUTPUT}{lines}\n")
+    told = [line for line in cluster(seen, snapshots_s=6 * 3600).problems if "snapshot" in line]
+    assert told == ([said] if said else [])
+    assert [line for line in cluster(seen, snapshots_s=0).problems if "snapshot" in line] == []
+
+
+def test_the_age_of_the_last_snapshot_is_shown() -> None:
+    seen = reading.host_status(CONTROLLER, f"{OUTPUT}snapshot 7500 195290 /s/f\n")
+    assert seen.snapshot is not None
+    assert (seen.snapshot.age_s, seen.snapshot.size) == (7500, 195290)
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(render(cluster(seen, snapshots_s=6 * 3600)))
+    assert "2h5m old" in shown.get()
