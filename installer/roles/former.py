@@ -8,6 +8,7 @@ from installer.hosts.init import of
 from installer.pki import AUTHORITIES
 from installer.resources import Condition, Resource
 from installer.resources.shell import quote
+from installer.roles import snapshots
 from installer.roles.balancer import no_balancer
 from installer.roles.pki import ADMIN_KUBECONFIG, KUBERNETES, PKI
 from installer.roles.role import Target
@@ -32,7 +33,7 @@ def former(target: Target) -> Iterator[Resource]:
     yield Condition(
         "no control plane runs here",
         holds=f"for unit in {' '.join(units)} {PKI}/ca.key; do [ ! -e $unit ] || exit 1; done",
-        repair=f"{stop}rm -rf {secrets}\n"
+        repair=f"{stop}{snapshots.unscheduled(target)}rm -rf {secrets}\n"
         "[ ! -d /var/lib/etcd/member ] || "
         'mv /var/lib/etcd/member "/var/lib/etcd/member.$(date +%Y%m%d-%H%M%S)"\n'
         "rm -f /var/lib/etcd/romana-begin\n",
@@ -50,3 +51,4 @@ def _secrets() -> Iterator[str]:
         yield f"{PKI}/{name}-server.*"
         yield f"{KUBERNETES}/{name}.conf"
     yield quote(ADMIN_KUBECONFIG)
+    yield from snapshots.PARTS

@@ -17,6 +17,8 @@ LEAST = 3
 _UNITS = "/etc/systemd/system"
 _TIMER = "romana-snapshot.timer"
 _CRON = "/etc/cron.d/romana-snapshot"
+PARTS = (STORE, SCRIPT, _CRON, f"{_UNITS}/romana-snapshot.service", f"{_UNITS}/{_TIMER}")
+"""All that lies on a controller on their account."""
 _SPREAD = 10
 """Controllers take theirs within a tenth of the span, not all at the same moment."""
 
@@ -88,6 +90,13 @@ def crontab(every_s: int) -> str:
         step = next(each for each in (12, 8, 6, 4, 3, 2, 1) if each <= hours)
         return f"17 */{step} * * *"
     return "17 3 * * *"
+
+
+def unscheduled(target: Target) -> str:
+    """Sh text after which nothing takes snapshots on the host any more, whether it did or not."""
+    if target.facts.init != "systemd":
+        return f"rm -f {_CRON}\n"
+    return f"systemctl disable --quiet --now {_TIMER} 2>/dev/null || :\n"
 
 
 def _never(target: Target) -> Iterator[Resource]:
