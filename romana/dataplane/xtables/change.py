@@ -9,11 +9,13 @@ packet is judged by anything but what was wanted before or what is wanted now:
    others deleted. All elements admit, none denies; so at each moment it admits what the old or the
    new form admits, and whatever both do. That is why its sets are not swapped one after another: a
    grant that moves from one set to another would be in neither for a moment.
-3. Where the rules of the program change too, or an endpoint leaves it for another (and so would be
-   judged, for a moment, by a form of the program that was never its own), the sets that change are
-   made anew under another name, and the rules change over to them. An endpoint that only joins
-   finds the program finished, since sets come before rules; one that goes altogether may see the
-   program shrink, but not grow.
+   A packet may look up one set before the additions and another after the deletions, though: a
+   program by which the same peer is to be admitted otherwise is no case of this.
+3. Where that is so, where the rules of the program change too, or where an endpoint leaves it for
+   another (and so would be judged, for a moment, by a form of the program that was never its own),
+   the sets that change are made anew under another name, and the rules change over to them. An
+   endpoint that only joins finds the program finished, since sets come before rules; one that goes
+   altogether may see the program shrink, but not grow.
 4. Programs' chains are filled within the transaction of their table: nobody sees them half full.
 
 Every set in the kernel has a serial number in its name, which is never used twice.
@@ -34,7 +36,7 @@ from romana.dataplane.xtables.sets import (
     deletions,
     destruction,
 )
-from romana.dataplane.xtables.tables import EMPTY, HOOKS, Tables
+from romana.dataplane.xtables.tables import EMPTY, HOOKS, Tables, exchanging
 
 CODE = re.compile(r"@(\S+)")
 
@@ -92,12 +94,17 @@ def difference(old: Placed, new: Tables, naming: Naming) -> Change:
         new: what it is to hold.
         naming: of new sets.
     """
-    sets = _SetChanges()
+    sets, exchanged = _SetChanges(), exchanging(old.tables, new)
     for key, wanted in new.sets.items():
         before = old.tables.sets.get(key)
         if before is wanted or before == wanted:
             sets.names[key] = old.names[key]
-        elif before is None or before.type != wanted.type or _renewed(key, old.tables, new):
+        elif (
+            before is None
+            or before.type != wanted.type
+            or key.owner in exchanged
+            or _renewed(key, old.tables, new)
+        ):
             sets.create(key, naming(key), wanted)
         else:
             sets.edit(key, old.names[key], before, wanted)

@@ -245,3 +245,26 @@ def _users(endpoints: Iterable[EndpointPrograms]) -> Mapping[str, frozenset[str]
             if program is not None:
                 users[program_chain(direction, program)].add(each.endpoint.interface)
     return {chain: frozenset(found) for chain, found in users.items()}
+
+
+def exchanging(old: Tables, new: Tables) -> frozenset[str]:
+    """The programs, by their first chain, that may come to admit by one element what they admit by
+    another. Elements for one host each, and not for the same one, cannot."""
+    gone, come = _peers(old, new), _peers(new, old)
+    return frozenset(
+        name
+        for name in gone.keys() & come.keys()
+        if not gone[name].isdisjoint(come[name])
+        or any("/" in each for each in gone[name] | come[name])
+    )
+
+
+def _peers(these: Tables, those: Tables) -> Mapping[str, set[str]]:
+    """By program, the peers of elements that the ones hold and the others do not."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for key, each in these.sets.items():
+        other = those.sets.get(key)
+        if other is not each and key.owner in these.programs:
+            for element in each.elements - (other.elements if other else frozenset()):
+                found[key.owner].add(element.partition(",")[0])
+    return found

@@ -6,7 +6,17 @@ from ipaddress import ip_address
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xtables_kernel import INGRESS, changed, expected, loaded, random_admission, random_packet
+from xtables_kernel import (
+    BASE,
+    INGRESS,
+    Kernel,
+    Packet,
+    changed,
+    expected,
+    loaded,
+    random_admission,
+    random_packet,
+)
 
 from romana.dataplane.denials import DenialLog
 from romana.dataplane.nftables import Settings
@@ -53,6 +63,56 @@ def test_at_every_moment_of_a_change_a_packet_is_judged_by_the_old_or_the_new(se
     assert fresh.chains[4].keys() == kernel.chains[4].keys()
 
 
+class Slow(Kernel):
+    """A kernel in which all of a change to the sets comes between two lookups of a packet."""
+
+    def __init__(self, kernel, lines):
+        super().__init__()
+        self.chains, self.before = kernel.chains, copy.deepcopy(kernel.sets)
+        for line in lines:
+            kernel.ipset(line)
+        self.after, self.sets, self.lookups = kernel.sets, {}, 0
+
+    def contains(self, name, directions, packet):
+        self.sets = self.after if self.lookups <= 0 else self.before
+        self.lookups -= 1
+        return super().contains(name, directions, packet)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32))
+def test_a_packet_that_meets_both_ends_of_a_change_to_sets_is_judged_by_the_old_or_the_new(seed):
+    chance = random.Random(seed)
+    old = random_admission(chance)
+    made, placed, naming = loaded(render(old, Settings()))
+    new = changed(chance, old)
+    change = difference(placed, render(new, Settings()), naming)
+    kernel = Slow(made, change.sets)
+    for _ in range(60):
+        packet = random_packet(chance, chance.choice((old, new)))
+        for kernel.lookups in range(8):
+            verdict, _ = kernel.verdict(packet)
+            assert verdict in {expected(old, packet), expected(new, packet)}, packet
+
+
+def test_a_program_that_admits_a_peer_otherwise_is_changed_beside_the_old_one():
+    """Else a packet may miss the new element, which is not there yet, and then the old one, which
+    is not there any more."""
+    peer, other = BASE[4] + 1, BASE[4] + 9
+    kept = {Grant(4, other, other, 0, 0, 65535), Grant(4, other + 1, other + 1, 6, 80, 80)}
+    old, new = (
+        {*kept, Grant(4, peer, peer, 6, 80, 80)},
+        {*kept, Grant(4, peer, peer, 0, 0, 65535)},
+    )
+    packet = Packet(iif="eth0", oif="rom1", src=str(ip_address(peer)), dst="10.112.0.5")
+    made, placed, naming = loaded(render(_one(old), Settings()))
+    change = difference(placed, render(_one(new), Settings()), naming)
+    kernel = Slow(made, change.sets)
+    for kernel.lookups in range(8):
+        assert kernel.verdict(packet)[0] == "ACCEPT"
+    assert change.rules
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32))
 def test_what_was_done_to_sets_can_be_taken_back(seed):
@@ -94,16 +154,17 @@ def test_an_unchanged_admission_changes_nothing():
 
 def test_one_more_grant_is_one_line_of_ipset():
     renderer = Renderer(Settings())
-    grants = frozenset(Grant(4, at, at, 6, 80, 80) for at in range(1, 200))
-    endpoint = Endpoint(interface="rom1", addresses=(ip_address("10.112.0.5"),), pod=("t", "t"))
-
-    def admission(granted):
-        program = Program(name="p", direction=INGRESS, policies=(), grants=granted)
-        programs = EndpointPrograms(endpoint=endpoint, ingress="p")
-        return Admission(endpoints={"rom1": programs}, programs={"p": program})
-
-    _, placed, naming = loaded(renderer.render(admission(grants)))
-    more = renderer.render(admission(grants | {Grant(4, 500, 500, 6, 80, 80)}))
+    grants = {Grant(4, at, at, 6, 80, 80) for at in range(1, 200)}
+    _, placed, naming = loaded(renderer.render(_one(grants)))
+    more = renderer.render(_one(grants | {Grant(4, 500, 500, 6, 80, 80)}))
     change = difference(placed, more, naming)
     assert change.sets == ("add ROMANA-p-hp-3 0.0.1.244,tcp:80",)
     assert (change.rules, change.swept) == ({}, frozenset())
+
+
+def _one(grants):
+    """One endpoint, with one program for what it receives."""
+    endpoint = Endpoint(interface="rom1", addresses=(ip_address("10.112.0.5"),), pod=("t", "t"))
+    program = Program(name="p", direction=INGRESS, policies=(), grants=frozenset(grants))
+    programs = EndpointPrograms(endpoint=endpoint, ingress="p")
+    return Admission(endpoints={"rom1": programs}, programs={"p": program})
