@@ -59,13 +59,51 @@ def images() -> tuple[Image, ...]:
     cache.mkdir(parents=True, exist_ok=True)
     binary = busybox(cache)
     content = binary.read_bytes()
+    # Of the same program the same code makes the same images.
+    recipe = hashlib.sha256(content + Path(__file__).read_bytes()).hexdigest()
+    record = cache / f"made-{recipe[:12]}.json"
+    return _made(record) or _make(cache, record, binary, content)
+
+
+def _made(record: Path) -> tuple[Image, ...]:
+    """What the record names, if all of it is there and whole; else nothing."""
+    if not record.is_file():
+        return ()
+    rows = json.loads(record.read_text())
+    if any(_size(record.with_name(row["name"])) != row["size"] for row in rows):
+        return ()
     return tuple(
+        Image(ref=row["ref"], path=record.with_name(row["name"]), digest=row["digest"])
+        for row in rows
+    )
+
+
+def _make(cache: Path, record: Path, binary: Path, content: bytes) -> tuple[Image, ...]:
+    made = tuple(
         _store(cache, ref, build(ref, content, entry, applets))
         for ref, entry, applets in (
             (PAUSE, ("/bin/sh", "-c", _PAUSE_SCRIPT), ("sh", "sleep")),
             (BUSYBOX, ("/bin/sh",), _applets(binary)),
         )
     )
+    rows = [
+        {"ref": each.ref, "name": each.path.name, "digest": each.digest, "size": _size(each.path)}
+        for each in made
+    ]
+    _write(cache, record, json.dumps(rows).encode())
+    return made
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
+
+
+def _write(cache: Path, path: Path, content: bytes) -> None:
+    """Atomically: others may be making the same."""
+    descriptor, partial = tempfile.mkstemp(dir=cache, prefix=f"{path.stem}-")
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+    Path(partial).replace(path)
 
 
 def cache_directory() -> Path:
@@ -175,11 +213,8 @@ def _store(cache: Path, ref: str, tar: bytes) -> Image:
     digest = manifest_digest(tar)
     name = ref.rpartition("/")[2].partition(":")[0]
     path = cache / f"{name}-{digest[7:19]}.tar"
-    if not path.is_file() or path.stat().st_size != len(tar):
-        descriptor, partial = tempfile.mkstemp(dir=cache, prefix=f"{name}-")
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(tar)
-        Path(partial).replace(path)
+    if _size(path) != len(tar):
+        _write(cache, path, tar)
     return Image(ref=ref, path=path, digest=digest)
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from installer.engine.ahead import read_ahead
 from installer.resources.base import Change, Payload, Resource
 
 LOCK = "/run/romana-install.lock"
@@ -33,7 +34,7 @@ def probes(resources: Sequence[Resource], marker: str) -> str:
         resources: in the order of their numbers in the output.
         marker: a word that occurs in no output.
     """
-    return questions([item.probe() for item in resources], marker)
+    return read_ahead(resources) + questions([item.probe() for item in resources], marker)
 
 
 def questions(texts: Sequence[str], marker: str) -> str:

@@ -15,7 +15,7 @@ import logging
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +202,6 @@ def _open(
         kwargs = _credentials(host)
         keys = pinned(host, known_hosts)
         sock = _socket(host, timeout_s) if gateway is None else None
-        config = Config(overrides={"load_ssh_configs": False})  # type: ignore[no-untyped-call]
         connection = Fabric(  # type: ignore[no-untyped-call]
             host.login,
             user=host.ssh.user,
@@ -215,7 +214,7 @@ def _open(
                 "banner_timeout": timeout_s,
                 "auth_timeout": timeout_s,
             },
-            config=config,
+            config=_config(),
         )
         client = connection.client
         assert client is not None  # fabric makes it with the connection
@@ -229,6 +228,12 @@ def _open(
                 sock.close()
             raise
     return connection
+
+
+@cache
+def _config() -> Config:
+    """The same for all connections: to read it takes longer than to log in."""
+    return Config(overrides={"load_ssh_configs": False})  # type: ignore[no-untyped-call]
 
 
 def _credentials(host: Host | Bastion) -> dict[str, Any]:

@@ -4,10 +4,14 @@ is."""
 from __future__ import annotations
 
 from base64 import b64encode
+from typing import Any
 
 import yaml
 
 from installer.pki.certificates import Pair
+
+# libyaml's where there is one: a run renders hundreds of these files, with 5 KiB of base64 each.
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def kubeconfig(
@@ -25,7 +29,7 @@ def kubeconfig(
         server_name: what the server's certificate says, where that is not the URL's host.
     """
     context = f"{user}@{cluster}"
-    return yaml.safe_dump(
+    return yaml.dump(
         {
             "apiVersion": "v1",
             "kind": "Config",
@@ -51,6 +55,7 @@ def kubeconfig(
             "contexts": [{"name": context, "context": {"cluster": cluster, "user": user}}],
             "current-context": context,
         },
+        Dumper=_DUMPER,
         sort_keys=False,
     )
 

@@ -7,25 +7,42 @@ from collections.abc import Callable
 from installer.cluster import Cluster
 from installer.errors import PlatformError
 from installer.platforms.base import Platform
-from installer.platforms.sandbox.platform import Sandbox
-from installer.platforms.static import Static
-from installer.platforms.vagrant.platform import Vagrant
-from installer.platforms.vagrant.platform import defaults as vagrant_defaults
 
 __all__ = ["Platform", "defaults", "in_cloud", "of"]
 
 
+# Each is imported when it is wanted: together they take longer than a run with nothing to do.
+
+
 def _aws() -> Platform:
-    from installer.platforms.aws import Aws  # boto3 takes longer to import than all the rest
+    from installer.platforms.aws import Aws
 
     return Aws()
 
 
+def _sandbox() -> Platform:
+    from installer.platforms.sandbox.platform import Sandbox
+
+    return Sandbox()
+
+
+def _static() -> Platform:
+    from installer.platforms.static import Static
+
+    return Static()
+
+
+def _vagrant() -> Platform:
+    from installer.platforms.vagrant.platform import Vagrant
+
+    return Vagrant()
+
+
 _PLATFORMS: dict[str, Callable[[], Platform]] = {
     "aws": _aws,
-    "sandbox": Sandbox,
-    "static": Static,
-    "vagrant": Vagrant,
+    "sandbox": _sandbox,
+    "static": _static,
+    "vagrant": _vagrant,
 }
 _CLOUDS = ("aws",)
 
@@ -40,7 +57,11 @@ def defaults(name: str, nodes: int | None) -> tuple[str, ...]:
     Raises:
         PlatformError: the settings are unsound.
     """
-    return vagrant_defaults(nodes) if name == "vagrant" else ()
+    if name != "vagrant":
+        return ()
+    from installer.platforms.vagrant.platform import defaults as vagrant_defaults
+
+    return vagrant_defaults(nodes)
 
 
 def of(cluster: Cluster) -> Platform:

@@ -7,7 +7,15 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from installer.resources.base import Change, Payload
-from installer.resources.shell import STAMPS, digest_of, make_parent, quote, short, write_stamp
+from installer.resources.shell import (
+    STAMPS,
+    digest_of,
+    make_parent,
+    quote,
+    read_stamp,
+    short,
+    write_stamp,
+)
 
 _STAT = "%s %Y %Z %a %U:%G"
 
@@ -52,7 +60,7 @@ class Binary:
         return (
             f"[ -f {path} ] || {{ echo absent; exit 0; }}\n"
             f"now=$(stat -c '{_STAT}' {path})\n"
-            f"was=$(cat {quote(self._stamp)} 2>/dev/null || echo none)\n"
+            f"{read_stamp('was', self._stamp)}"
             'if [ "${was#* }" = "$now" ]; then echo "$was"; else\n'
             f"sum=$(sha256sum <{path})\n"
             'echo "${sum%% *} $now"; fi\n'

@@ -65,7 +65,7 @@ class File:
         return (
             f"stat -c '%F|%a|%U:%G' {path} 2>/dev/null || {{ echo absent; exit 0; }}\n"
             f"[ -f {path} ] && [ ! -L {path} ] || exit 0\n"
-            f"sum=$(sha256sum <{path})\nsum=${{sum%% *}}\n"
+            f"sum=$(sha256sum {path})\nsum=${{sum%% *}}\n"
             f'echo "$sum"\n{show}'
         )
 

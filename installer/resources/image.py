@@ -47,11 +47,15 @@ class Image:
         """Prints the recorded digest, "unlabelled" for an image of other origin, or absent."""
         return (
             "command -v ctr >/dev/null 2>&1 || { echo absent; exit 0; }\n"
-            f"line=$(ctr -n {quote(self.namespace)} images ls {quote(f'name=={self.ref}')} "
-            "2>/dev/null | sed 1d)\n"
-            '[ -n "$line" ] || { echo absent; exit 0; }\n'
-            f"sum=$(printf '%s' \"$line\" | sed -n 's/.*{_LABEL}=\\([0-9a-f]*\\).*/\\1/p')\n"
-            'echo "${sum:-unlabelled}"\n'
+            f"seen=$(ctr -n {quote(self.namespace)} images ls {quote(f'name=={self.ref}')} "
+            "2>/dev/null) || :\n"
+            'case "$seen" in\n'
+            f"*{_LABEL}=*)\n"
+            f"seen=${{seen#*{_LABEL}=}}\n"
+            'echo "${seen%%[!0-9a-f]*}" ;;\n'
+            # Below the heading.
+            "*'\n'?*) echo unlabelled ;;\n"
+            "*) echo absent ;;\nesac\n"
         )
 
     def compare(self, seen: str, changing: Collection[str]) -> Change | None:

@@ -51,7 +51,8 @@ class Package:
         return (
             "dpkg-query -W -f='${db:Status-Abbrev}|${Package}|${Version}\\n' "
             f"{names} 2>/dev/null | sed -n 's/^ii |//p'\n"
-            f"if grep -qs {quote(_MARK)} {_POLICY}; then echo 'leftover|policy-rc.d'; fi\n"
+            f"if [ -e {_POLICY} ] && grep -qs {quote(_MARK)} {_POLICY}; then "
+            "echo 'leftover|policy-rc.d'; fi\n"
         )
 
     def compare(self, seen: str, changing: Collection[str]) -> Change | None:

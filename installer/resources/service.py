@@ -14,6 +14,7 @@ from installer.resources.shell import (
     digest_of,
     install_file,
     quote,
+    read_stamp,
     sha256,
     short,
     sum_of,
@@ -123,7 +124,7 @@ class Service:
         wanted = sha256(self.init.render(self).encode())
         return (
             f"{sum_of(self.init.path(self.name))}"
-            f"stamp=$(cat {quote(self._stamp)} 2>/dev/null || echo none)\n"
+            f"{read_stamp('stamp', self._stamp)}"
             f"state=$({self.init.state(self.name).strip()})\n"
             'echo "$sum $stamp $state"\n'
             f'if [ "$sum" != absent ] && [ "$sum" != {wanted} ]; then cat {path}; fi\n'

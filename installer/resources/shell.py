@@ -31,7 +31,7 @@ def short(digest: str) -> str:
 
 def sum_of(path: str) -> str:
     """Sh text that sets `sum` to the SHA-256 of the file at `path`, or to "absent"."""
-    return f"{{ sum=$(sha256sum <{quote(path)}); }} 2>/dev/null || sum=absent\nsum=${{sum%% *}}\n"
+    return f"{{ sum=$(sha256sum {quote(path)}); }} 2>/dev/null || sum=absent\nsum=${{sum%% *}}\n"
 
 
 def make_parent(path: str) -> str:
@@ -51,6 +51,13 @@ def install_file(name: str, path: str, *, mode: int, owner: str) -> str:
         f"chmod {mode:04o} {new}\n"
         f"mv -fT {new} {quote(path)}\n"
     )
+
+
+def read_stamp(variable: str, path: str) -> str:
+    """Sh text that sets a variable to the line recorded at `path`, or to "none". Without a process
+    of its own."""
+    file = quote(path)
+    return f"{variable}=none\n[ ! -r {file} ] || read -r {variable} <{file} || :\n"
 
 
 def write_stamp(path: str, word: str) -> str:

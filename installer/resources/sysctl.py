@@ -32,7 +32,8 @@ class Sysctl:
         return digest_of(self.id, self.settings)
 
     @property
-    def _path(self) -> str:
+    def path(self) -> str:
+        """Of the file that keeps them."""
         return f"/etc/sysctl.d/90-{self.name}.conf"
 
     @property
@@ -41,15 +42,11 @@ class Sysctl:
 
     def probe(self) -> str:
         """Prints the file's digest, then "key value" as the kernel has it."""
-        keys = " ".join(quote(key) for key, _ in self.settings)
-        return (
-            f"{sum_of(self._path)}"
-            'echo "file $sum"\n'
-            f"for key in {keys}; do\n"
-            'path=/proc/sys/$(echo "$key" | tr . /)\n'
+        return f'{sum_of(self.path)}echo "file $sum"\n' + "".join(
             # Not `read`: a shell reads a letter at a time, and such a file ends after the first.
-            'value=$(cat "$path" 2>/dev/null) || value=absent\n'
-            'echo "$key $value"\ndone\n'
+            f"value=$(cat {_kernels(key)} 2>/dev/null) || value=absent\n"
+            f'echo {quote(key)} "$value"\n'
+            for key, _ in self.settings
         )
 
     def compare(self, seen: str, changing: Collection[str]) -> Change | None:
@@ -65,18 +62,23 @@ class Sysctl:
         before = [f"{key}={there.get(key, 'absent')}" for key, _ in wrong]
         after = [f"{key}={value}" for key, value in wrong]
         return Change(
-            before=" ".join(before) or f"{self._path} differs",
+            before=" ".join(before) or f"{self.path} differs",
             after=" ".join(after) or "as wanted",
-            repair=install_file("settings", self._path, mode=0o644, owner="root:root")
+            repair=install_file("settings", self.path, mode=0o644, owner="root:root")
             + "".join(_set(key, value) for key, value in wrong),
             files=(Payload(name="settings", content=self._content),),
         )
 
 
 def _set(key: str, value: str) -> str:
-    path = quote(f"/proc/sys/{key.replace('.', '/')}")
+    path = _kernels(key)
     return (
         f"[ -e {path} ] || "
         f"{{ echo 'this kernel has no {key}: a module may be missing'; exit 1; }}\n"
         f"echo {quote(value)} >{path}\n"
     )
+
+
+def _kernels(key: str) -> str:
+    """The kernel's own file for a key, as a word of sh."""
+    return quote(f"/proc/sys/{key.replace('.', '/')}")

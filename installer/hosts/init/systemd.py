@@ -35,12 +35,15 @@ class Systemd:
         return "# Written by romana-install; changes made here are lost.\n" + "\n".join(blocks)
 
     def state(self, name: str) -> str:
-        """One systemctl for both words."""
+        """One systemctl for both words, and nothing else that would be a process."""
         return (
-            f"systemctl show -p UnitFileState -p ActiveState {_unit_name(name)} 2>/dev/null | "
-            "awk -F= '{ v[$1] = $2 } END { "
-            'print (v["UnitFileState"] == "enabled" ? "enabled" : "disabled"), '
-            '(v["ActiveState"] ? v["ActiveState"] : "inactive") }\'\n'
+            f"systemctl show -p UnitFileState -p ActiveState {_unit_name(name)} 2>/dev/null | {{\n"
+            "boot=disabled now=inactive\n"
+            "while read -r row; do\n"
+            "case $row in\n"
+            "UnitFileState=enabled) boot=enabled ;;\n"
+            "ActiveState=?*) now=${row#*=} ;;\n"
+            'esac\ndone\necho "$boot $now"\n}\n'
         )
 
     def enable(self, name: str) -> str:
