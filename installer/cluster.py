@@ -146,6 +146,11 @@ class Cluster:
     package_mirror: str = ""
     """Where the hosts' distribution packages are, if not where the hosts look by themselves: the
     archives of old releases move."""
+    etcd: str = "auto"
+    """A version of etcd, "3.4.23"; `auto` leaves it at what a host got when it was installed."""
+    containerd: str = "auto"
+    romana: str = "auto"
+    """A release of Romana that is kept from earlier; `auto` is the installer's own."""
     smoke: bool = True
     zone_order: tuple[str, ...] = ()
     """Zones in the order in which they share out the pod network; zones of hosts that are not named

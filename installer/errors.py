@@ -3,6 +3,7 @@
 InstallerError            exit 1, the root; shown as `message` and `advice`, never as a traceback
   InventoryError          the inventory is unsound; `problems` holds all of them
   PreflightError          hosts are not fit; `problems` holds all of them
+  UpgradeRefused          hosts cannot go from their versions to those wanted; `problems` says why
   ArtifactError           something to install cannot be had, or is not what its checksum says
   PlatformError           hosts cannot be made, found or destroyed
   HostError               one host: `host` names it
@@ -59,6 +60,10 @@ class InventoryError(_Findings):
 
 class PreflightError(_Findings):
     """Hosts are not fit for the cluster. Nothing has been changed."""
+
+
+class UpgradeRefused(_Findings):
+    """Versions that hosts cannot go to from those they have. Nothing has been changed."""
 
 
 class ArtifactError(InstallerError):

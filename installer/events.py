@@ -50,6 +50,41 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VersionChange:
+    """A program of a host goes from one version to another; `drain`, whether the host's pods go
+    elsewhere meanwhile."""
+
+    host: str
+    program: str
+    before: str
+    after: str
+    drain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionChanges:
+    """All versions that a run changes, told with its plan."""
+
+    changes: tuple[VersionChange, ...]
+
+
+Phase = Literal[
+    "snapshot", "control-plane", "join", "cordon", "drain", "replace", "validate", "uncordon"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollOut:
+    """A roll-out reached a phase on some hosts. `text` is what there is to say, in a line;
+    `seconds`, how long it took where it has ended."""
+
+    phase: Phase
+    hosts: tuple[str, ...]
+    text: str
+    seconds: float = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoleStarted:
     """A role begins on some hosts."""
 
@@ -143,6 +178,8 @@ Event = (
     RunStarted
     | Notice
     | Progress
+    | VersionChanges
+    | RollOut
     | RoleStarted
     | ResourceResult
     | RoleFinished

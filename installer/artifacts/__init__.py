@@ -9,10 +9,10 @@ from pathlib import Path
 from installer import images
 from installer.artifacts.catalogue import Artifact, Artifacts, Resolved, cache_directory
 from installer.artifacts.checksums import Lock, sha256_of
-from installer.artifacts.choice import choose, chosen, record
+from installer.artifacts.choice import choose, chosen, keep
 from installer.artifacts.download import Site
 from installer.artifacts.fetch import Depot
-from installer.artifacts.romana_release import build_release
+from installer.artifacts.romana_release import release_for
 from installer.artifacts.upstream import Name, bring
 from installer.cluster import Cluster
 from installer.events import Emit
@@ -50,12 +50,12 @@ def prepare(
     site = Site(url=cluster.download_url)
     depot = Depot(cache=cache, site=site, lock=Lock(cluster.state / LOCK), emit=emit)
     choice, programs = depot.kubernetes(choose(cluster, site, emit), architecture)
-    record(cluster, choice)
+    keep(cluster, choice)
     return Artifacts(
         kubernetes=choice.version,
         programs=programs,
         releases={
-            python: build_release(python, architecture, cache, emit)
+            python: release_for(cluster.romana, python, architecture, cache, emit)
             for python in sorted(set(pythons))
         },
         images=tuple(
@@ -67,5 +67,13 @@ def prepare(
             )
             for image in images.images()
         ),
-        upstream=bring(upstream, cluster.upstream_url, architecture, depot),
+        upstream=bring(
+            upstream, cluster.upstream_url, architecture, depot, versions=_versions(cluster)
+        ),
     )
+
+
+def _versions(cluster: Cluster) -> dict[str, str]:
+    """What the inventory names of what is brought to hosts."""
+    named = {"etcd": cluster.etcd, "containerd": cluster.containerd}
+    return {name: version for name, version in named.items() if version != "auto"}

@@ -65,6 +65,14 @@ def choose(cluster: Cluster, site: Site, emit: Emit, newest: int = releases.NEWE
     return Choice(version=version, source="download")
 
 
+def keep(cluster: Cluster, choice: Choice) -> None:
+    """Records a cluster's first choice. Another version is recorded once all hosts have it: a run
+    in between, with an inventory that names none, must not take it for what they have."""
+    earlier = chosen(cluster)
+    if earlier is None or earlier.version == choice.version:
+        record(cluster, choice)
+
+
 def record(cluster: Cluster, choice: Choice) -> None:
     """Keep a choice with the cluster."""
     cluster.state.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -82,6 +82,36 @@ def build_release(
     return Resolved(name="romana", version=version, path=archive, sha256=sha256_of(archive))
 
 
+def release_for(wanted: str, python: str, architecture: str, cache: Path, emit: Emit) -> Resolved:
+    """The release that an inventory asks for: this tree's, or one that is kept from earlier.
+
+    Args:
+        wanted: "auto", a release's whole name, or its version alone: the latest of that version.
+        python: the hosts' version, "3.11".
+        architecture: as Kubernetes spells it.
+        cache: the artifacts' directory.
+        emit: receives progress.
+
+    Raises:
+        ArtifactError: none of that name is kept; names those that are.
+    """
+    if wanted == "auto":
+        return build_release(python, architecture, cache, emit)
+    kept = sorted(
+        (cache / "romana").glob(f"*-py{python.replace('.', '')}-*.tar.gz"),
+        key=lambda path: path.stat().st_mtime,
+    )
+    names = {path.name.removesuffix(".tar.gz"): path for path in kept}
+    for name in reversed(names):
+        if wanted in (name, name.partition("-py")[0]):
+            path = names[name]
+            return Resolved(name="romana", version=name, path=path, sha256=sha256_of(path))
+    raise ArtifactError(
+        f"Romana {wanted} for Python {python} is not kept on this machine",
+        f"there is {', '.join(names)}" if names else "use romana: auto",
+    )
+
+
 def _forget_old(folder: Path) -> None:
     """Each change of the tree makes another archive; the latest few are kept for those who run
     now."""

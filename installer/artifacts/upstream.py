@@ -12,7 +12,8 @@ here: we have not seen these files ourselves.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 from installer.artifacts.catalogue import Resolved
@@ -89,6 +90,7 @@ def bring(
     architecture: str,
     depot: Depot,
     catalogue: Mapping[Name, Upstream] = UPSTREAM,
+    versions: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Resolved]:
     """Files of other projects, by name: from the cache, else downloaded.
 
@@ -98,14 +100,21 @@ def bring(
         architecture: the hosts', as Kubernetes spells it.
         depot: whose cache, lock and events are used.
         catalogue: what there is.
+        versions: those that the inventory names, by name; the catalogue's elsewhere.
 
     Raises:
         ArtifactError: one cannot be had, or is not what its checksum says.
     """
     return {
-        name: _bring(name, catalogue[name], site.rstrip("/"), architecture, depot)
+        name: _bring(
+            name, _at(catalogue[name], versions.get(name)), site.rstrip("/"), architecture, depot
+        )
         for name in sorted(set(names))
     }
+
+
+def _at(item: Upstream, version: str | None) -> Upstream:
+    return replace(item, version=version) if version else item
 
 
 def _bring(name: Name, item: Upstream, site: str, architecture: str, depot: Depot) -> Resolved:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,13 +9,14 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from installer import backup, platforms
-from installer.backup.archive import lay_down, state_files
+from installer.backup.archive import lay_down
 from installer.cluster import Cluster, Host
-from installer.commands import clusters, fixed, unfinished
+from installer.commands import clusters, fixed, taking, unfinished
 from installer.commands.clusters import Wish
 from installer.commands.converge import How, claim, converge
 from installer.commands.preparing import connected, gather_all, prepare
 from installer.commands.reporting import Reporting
+from installer.commands.taking import STAMP
 from installer.engine import cluster_lock
 from installer.engine.apply import apply
 from installer.engine.parallel import over_hosts
@@ -28,7 +28,6 @@ from installer.hosts.session import Session
 from installer.roles import ROLES
 from installer.status.reading import services
 
-_STAMP = "%Y%m%d-%H%M%S"
 _MARK = "pki/encryption.key"
 
 
@@ -47,28 +46,11 @@ def take(wish: Wish, output: Path | None, keep_days: int | None, reporting: Repo
     started = time.monotonic()
     now = datetime.now(timezone.utc)
     cluster = clusters.known(wish)
-    path = _path(cluster, output, f"romana-backup-{cluster.name}-{now:{_STAMP}}.tar.gz")
+    path = taking.place(cluster, output, taking.name_of(cluster, now))
     attached = platforms.of(cluster).attach(cluster)
     with connected(attached, attached.controllers, reporting.emit) as sessions:
-        snapshot, source = _snapshot(attached, sessions, reporting)
-    description = backup.Description(
-        cluster=cluster.name,
-        platform=cluster.platform,
-        taken=f"{now:%Y-%m-%d %H:%M:%S}",
-        kubernetes=_kubernetes(cluster),
-        revision=snapshot.revision,
-        keys=snapshot.keys,
-    )
-    whole = backup.Backup(
-        description=description, snapshot=snapshot.content, state=state_files(cluster.state)
-    )
-    try:
-        backup.write(whole, path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    size = path.stat().st_size >> 10
-    text = f"{path}: {size} KiB, {snapshot.keys} keys of etcd on {source}, verified"
-    reporting.emit(Notice(text=text))
+        told = taking.take(attached, sessions, path, now, reporting.emit)
+    reporting.emit(Notice(text=told))
     if keep_days is not None:
         _forget(path, cluster.name, now - timedelta(days=keep_days), reporting)
     reporting.emit(Recap(hosts=(), seconds=time.monotonic() - started))
@@ -97,58 +79,16 @@ def fetch(wish: Wish, output: Path | None, reporting: Reporting) -> int:
                 "take one: romana-install backup",
             )
         last = max(found, key=lambda kept: kept.name)
-        path = _path(cluster, output, last.name)
+        path = taking.place(cluster, output, last.name)
         content = backup.content(sessions[last.host], last)
     try:
         backup.put(content, path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise taking.unwritable(path, error) from error
     text = f"{path}: {len(content) >> 10} KiB, taken by {last.host}, verified"
     reporting.emit(Notice(text=text))
     reporting.emit(Recap(hosts=(), seconds=time.monotonic() - started))
     return 0
-
-
-def _unwritable(path: Path, error: OSError) -> InstallerError:
-    return InstallerError(
-        f"{path}: cannot be written: {error.strerror}", "name another place: -o FILE"
-    )
-
-
-def _path(cluster: Cluster, output: Path | None, name: str) -> Path:
-    if output is None:
-        output = cluster.state / "backups"
-        output.mkdir(mode=0o700, exist_ok=True)
-    path = output / name if output.is_dir() else output
-    if path.exists():
-        raise InstallerError(f"{path}: is there already", "name another file: -o FILE")
-    return path
-
-
-def _snapshot(
-    cluster: Cluster, sessions: Mapping[str, Session], reporting: Reporting
-) -> tuple[backup.Snapshot, str]:
-    """The snapshot of the first controller that can give one, and the controller's name."""
-    problems = [f"{host.name}: no SSH connection" for host in cluster.controllers]
-    for host in cluster.controllers:
-        if host.name not in sessions:
-            continue
-        try:
-            return backup.save(sessions[host.name]), host.name
-        except HostError as error:
-            problems.append(error.message)
-            reporting.emit(Notice(text=error.message, level="warning"))
-    raise InstallerError(
-        f"cluster {cluster.name} could not be backed up: {problems[-1]}",
-        "see what is wrong: romana-install status",
-    )
-
-
-def _kubernetes(cluster: Cluster) -> str:
-    try:
-        return str(json.loads((cluster.state / "kubernetes.json").read_text())["version"])
-    except (FileNotFoundError, ValueError, KeyError):
-        return cluster.kubernetes
 
 
 def _forget(path: Path, cluster: str, before: datetime, reporting: Reporting) -> None:
@@ -156,7 +96,7 @@ def _forget(path: Path, cluster: str, before: datetime, reporting: Reporting) ->
     for old in sorted(path.parent.glob(f"romana-backup-{cluster}-*.tar.gz")):
         stamp = old.name.removeprefix(f"romana-backup-{cluster}-").removesuffix(".tar.gz")
         try:
-            taken = datetime.strptime(stamp, _STAMP).replace(tzinfo=timezone.utc)
+            taken = datetime.strptime(stamp, STAMP).replace(tzinfo=timezone.utc)
         except ValueError:
             continue  # of another cluster whose name begins with this one's
         if old != path and taken < before:
@@ -239,7 +179,7 @@ class _Restoring:
             _each(there, lambda host: _stop(sessions[host.name], host, facts[host.name]))
             self._install_etcd(cluster, sessions)
             emit(Notice(text=f"restoring etcd's data of {self.backup.description.taken} UTC"))
-            stamp, content = f"{datetime.now(timezone.utc):{_STAMP}}", self.backup.snapshot
+            stamp, content = f"{datetime.now(timezone.utc):{STAMP}}", self.backup.snapshot
             _each(
                 cluster.controllers,
                 lambda host: backup.restore(sessions[host.name], cluster, host, content, stamp),
@@ -251,7 +191,9 @@ class _Restoring:
         """All that comes before etcd's start, on controllers that may be new."""
         names = tuple(host.name for host in cluster.controllers)
         before_etcd = ROLES[: [role.name for role in ROLES].index("etcd")]
-        prepared = prepare(cluster, sessions, names, self.reporting.emit, roles=before_etcd)
+        prepared = prepare(
+            cluster, sessions, names, self.reporting.emit, roles=before_etcd, restoring=True
+        )
         applied = apply(prepared.plan, sessions, self.reporting.emit)
         if applied.failures:
             first = applied.failures[0]

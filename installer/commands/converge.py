@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from installer import pki, platforms
+from installer.artifacts.choice import chosen, record
 from installer.cluster import Cluster, Host, Platform
 from installer.commands import clusters, fixed, unfinished, validity
 from installer.commands.bundled import carried
@@ -21,14 +22,24 @@ from installer.commands.foreseeing import foresee
 from installer.commands.next_steps import next_steps
 from installer.commands.preparing import Prepared, connected, prepare
 from installer.commands.reporting import Reporting, utc
+from installer.commands.upgrading import carry_out
 from installer.engine import cluster_lock, drift, journal, lock
 from installer.engine.apply import Applied, apply
 from installer.engine.plan import Plan, Verdict, Work
 from installer.errors import InstallerError, SmokeFailed
-from installer.events import Emit, Notice, Recap, ResourceResult, RoleStarted, RunStarted
+from installer.events import (
+    Emit,
+    Notice,
+    Recap,
+    ResourceResult,
+    RoleStarted,
+    RunStarted,
+    VersionChanges,
+)
 from installer.hosts.session import Session
 from installer.observers.tally import Tally
 from installer.pki import Credentials, Expiry
+from installer.upgrade.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +51,14 @@ class How:
         limit: names of hosts to work on; empty for all.
         confirm: asked before a cluster that works is changed; a question in, whether to go on out.
         take_over: take the cluster's lock from a run elsewhere that is dead.
+        settings: of a roll-out, where versions change.
         first: what has to be done on the hosts before anything is compared: a restoration.
     """
 
     check: bool = False
     limit: tuple[str, ...] = ()
     take_over: bool = False
+    settings: Settings = Settings()
     confirm: Callable[[str], bool] = lambda question: True
     first: Callable[[Cluster, Mapping[str, Session]], None] | None = None
 
@@ -116,6 +129,8 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
         with connected(shadow, there, emit) as sessions:
             if sessions:
                 prepared = prepare(shadow, sessions, how.limit, emit)
+                if prepared.changes:
+                    emit(VersionChanges(changes=prepared.changes))
                 known = _observed(cluster, prepared.plan)
                 since = drift.first(known, drift.differing(prepared.plan))
                 _show(prepared.plan, known, emit)
@@ -232,17 +247,42 @@ class _Converging:
                 )
             if self._how.first is not None:
                 self._how.first(cluster, sessions)
-            prepared = prepare(cluster, sessions, self._how.limit, self._emit)
+            prepared = prepare(
+                cluster,
+                sessions,
+                self._how.limit,
+                self._emit,
+                restoring=self._how.first is not None,
+            )
             _observed(cluster, prepared.plan)
+            if prepared.changes:
+                self._emit(VersionChanges(changes=prepared.changes))
             if not self._agreed(prepared.plan):
                 return self._recap(sessions, prepared, "", declined=True)
             with self._locked(cluster, sessions, prepared.plan):
                 self._record()
-                applied = apply(prepared.plan, sessions, self._emit)
+                applied = self._carry_out(cluster, sessions, prepared)
                 stopped = self._afterwards(cluster, sessions, prepared, applied)
             if not stopped and prepared.lost:
                 stopped = f"stopped on {', '.join(prepared.lost)} because it could not be reached"
             return self._recap(sessions, prepared, stopped)
+
+    def _carry_out(
+        self, cluster: Cluster, sessions: Mapping[str, Session], prepared: Prepared
+    ) -> Applied:
+        if self._how.first is not None or self._last is None:
+            return apply(prepared.plan, sessions, self._emit)
+        begun = chosen(cluster)
+        return carry_out(
+            cluster,
+            prepared.plan,
+            prepared.changes,
+            sessions,
+            self._emit,
+            self._how.settings,
+            continuing=self._last.state != "done"
+            or (begun is not None and begun.version != prepared.kubernetes),
+        )
 
     def _locked(
         self, cluster: Cluster, sessions: Mapping[str, Session], plan: Plan
@@ -300,6 +340,8 @@ class _Converging:
             first = applied.failures[0]
             return f"stopped in role {first.role} on {first.host} because {first.reason}"
         fixed.keep(cluster)
+        if not self._how.limit and not prepared.lost:
+            record(cluster, prepared.choice)
         write_kubeconfig(cluster, prepared.credentials, self._platform.publish(cluster))
         complete = self._last is not None and self._last.state == "done"
         if not cluster.smoke or (complete and not applied.changed and not self._made):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from installer import artifacts, pki
-from installer.artifacts.choice import choose, record
+from installer.artifacts.choice import Choice, choose, chosen, keep
 from installer.artifacts.download import Site
 from installer.artifacts.elf import glibc_needed
 from installer.artifacts.upstream import Name
@@ -19,11 +19,12 @@ from installer.bundle import supply
 from installer.cluster import Cluster, Host
 from installer.commands.adopting import adopt_lost
 from installer.commands.members import membership
+from installer.commands.upgrading import Moves
 from installer.engine.parallel import over_hosts
 from installer.engine.plan import Plan, probe_all, wanted
 from installer.errors import HostError, PreflightError, Unreachable
 from installer.etcd import Membership
-from installer.events import Emit, Notice, ResourceResult
+from installer.events import Emit, Notice, ResourceResult, VersionChange
 from installer.hosts.connection import connect, ways
 from installer.hosts.facts import Facts
 from installer.hosts.gather import gather
@@ -48,6 +49,10 @@ class Prepared:
     kubernetes: str
     kubectl: Path | None
     """The release's own, where this machine can run it."""
+    choice: Choice
+    """Of Kubernetes, to be recorded once all hosts have it."""
+    changes: tuple[VersionChange, ...]
+    """Versions that the plan changes."""
     lost: tuple[str, ...]
     """Hosts that could not be reached or asked."""
     kept: tuple[Expiry, ...]
@@ -84,6 +89,8 @@ def prepare(
     limit: Sequence[str],
     emit: Emit,
     roles: Sequence[Role] = ROLES,
+    *,
+    restoring: bool = False,
 ) -> Prepared:
     """Facts, preflight, artifacts and plan.
 
@@ -93,10 +100,12 @@ def prepare(
         limit: names of the hosts that the plan is for; empty for all.
         emit: is told everything.
         roles: what the plan is made of.
+        restoring: versions are a backup's, older ones too.
 
     Raises:
         PreflightError: hosts are not fit.
         ArtifactError: something to install cannot be had.
+        UpgradeRefused: the hosts cannot go to these versions from theirs.
     """
     facts = gather_all(cluster, sessions, emit)
     choice = (
@@ -104,7 +113,12 @@ def prepare(
         if cluster.bundle is None
         else supply.choice(cluster)
     )
-    record(cluster, choice)
+    meant = [host for host in cluster.hosts if not limit or host.name in limit]
+    moves = Moves(cluster, meant, facts, sessions)
+    earlier = chosen(cluster)
+    if earlier is not None and earlier.version != choice.version and not restoring:
+        moves.require_legal(choice.version)
+    keep(cluster, choice)
     _preflight(cluster, facts, choice.version, emit)
     architecture = _architecture(facts)
     had = (
@@ -123,7 +137,6 @@ def prepare(
     kept, credentials = pki.kept(cluster), pki.ensure(cluster)
     # What comes before etcd, as a restoration has it, leaves members alone.
     members = membership(cluster, sessions) if _ETCD in roles else Membership()
-    meant = [host for host in cluster.hosts if not limit or host.name in limit]
     everything = [
         wanted(
             roles,
@@ -151,6 +164,8 @@ def prepare(
         kubectl=had.program("kubectl").path
         if ARCHITECTURES.get(platform.machine()) == architecture
         else None,
+        choice=choice,
+        changes=() if restoring else moves.of(plan, had),
         lost=tuple(host.name for host in meant if host.name not in answered),
         kept=kept,
     )

@@ -21,6 +21,8 @@ _TAINT = re.compile(rf"{_LABEL.pattern}(=[A-Za-z0-9_.-]*)?:(NoSchedule|PreferNoS
 _VERSION = re.compile(r"v1\.(\d+)\.\d+")
 _SPAN = re.compile(r"([1-9]\d{0,4})([mhd])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
+_PROGRAM_VERSION = re.compile(r"\d+\.\d+\.\d+([-+~][A-Za-z0-9.+~-]*)?")
+_RELEASE = re.compile(r"\d+\.\d+\.\d+[A-Za-z0-9.+-]*")
 OLDEST_MINOR = 20
 
 
@@ -153,6 +155,22 @@ def version(entry: Entry) -> str:
         raise Unfit(
             f"{value} is too old", f"v1.{OLDEST_MINOR}.0 is the oldest that can be installed"
         )
+    return value
+
+
+def program_version(entry: Entry) -> str:
+    """A version of a program, with a package's revision or without, or auto."""
+    value = text(entry)
+    if value != "auto" and not _PROGRAM_VERSION.fullmatch(value):
+        raise Unfit(f"should be a version or auto, is {shown(entry)}", "write it as 1.6.20")
+    return value
+
+
+def release(entry: Entry) -> str:
+    """A release of Romana, whole or by its version alone, or auto."""
+    value = text(entry)
+    if value != "auto" and not _RELEASE.fullmatch(value):
+        raise Unfit(f"should be a release or auto, is {shown(entry)}", "write it as 1.0.0")
     return value
 
 

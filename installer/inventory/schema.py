@@ -31,6 +31,9 @@ GROUPS = ("controller", "nodes")
 CLUSTER: Mapping[str, Kind] = {
     "name": kinds.name(20),
     "kubernetes": kinds.version,
+    "etcd": kinds.program_version,
+    "containerd": kinds.program_version,
+    "romana": kinds.release,
     "domain": kinds.domain,
     "api_port": kinds.whole(1, 65535),
     "download_url": kinds.url,

@@ -23,7 +23,9 @@ from installer.events import (
     ResourceResult,
     RoleFinished,
     RoleStarted,
+    RollOut,
     RunStarted,
+    VersionChanges,
 )
 from installer.observers.lines import (
     COLOURS,
@@ -33,6 +35,7 @@ from installer.observers.lines import (
     check_line,
     minute,
     resource_line,
+    version_rows,
 )
 
 LONGEST = 300
@@ -89,6 +92,8 @@ class Console:
             RunStarted: self._run,
             Notice: self._notice,
             Progress: self._progress,
+            VersionChanges: self._versions,
+            RollOut: self._roll_out,
             RoleStarted: self._role,
             ResourceResult: self._resource,
             RoleFinished: self._finished,
@@ -118,6 +123,23 @@ class Console:
             whole = not self._rich.is_terminal
             self._rich.print(Text(event.text, style), soft_wrap=whole, highlight=False)
             self._show_diff(event.diff)
+
+    def _versions(self, event: VersionChanges) -> None:
+        if not event.changes:
+            return
+        table = Table(box=None, pad_edge=False)
+        for name in ("host", "program", "from", "to", ""):
+            table.add_column(name, no_wrap=True)
+        for row in version_rows(event.changes):
+            table.add_row(*(Text(cell) for cell in row))
+        self._rich.print(table)
+
+    def _roll_out(self, event: RollOut) -> None:
+        for host in event.hosts:
+            self._drop(host)
+        took = (f"  {event.seconds:.1f} s", "dim") if event.seconds else ("", "")
+        hosts = ", ".join(event.hosts)
+        self.line((f"{event.phase:13}", "bold"), f" {hosts:{self._width}}  {event.text}", took)
 
     def _finding(self, event: Finding) -> None:
         self.line((f"{event.where}: ", "bold red"), event.what)

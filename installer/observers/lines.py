@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from installer.events import CheckResult, Outcome, ResourceResult
+from collections.abc import Sequence
+
+from installer.events import CheckResult, Outcome, ResourceResult, VersionChange
 
 Part = tuple[str, str]
 """Words and their style."""
@@ -94,3 +96,21 @@ def _title(event: CheckResult) -> str:
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: max(0, width - 1)]}…"
+
+
+def version_rows(changes: Sequence[VersionChange]) -> list[tuple[str, str, str, str, str]]:
+    """Rows of a table: host, programs, from, to, and what that means for the host's pods. Programs
+    of a host that go the same way are one row."""
+    ways: dict[tuple[str, str, str], list[VersionChange]] = {}
+    for change in changes:
+        ways.setdefault((change.host, change.before, change.after), []).append(change)
+    return [
+        (
+            host,
+            ", ".join(change.program for change in same),
+            before,
+            after,
+            "pods go elsewhere meanwhile" if any(change.drain for change in same) else "",
+        )
+        for (host, before, after), same in ways.items()
+    ]

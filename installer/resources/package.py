@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass
+from fnmatch import fnmatchcase
 
 from installer.resources.base import Change
 from installer.resources.shell import digest_of, quote
@@ -19,7 +20,8 @@ class Package:
     """Packages that must be installed, all by one apt-get.
 
     Args:
-        names: package names, or "name=version" where one version is wanted.
+        names: package names, or "name=version" where one version is wanted; a version may have
+            apt's wildcards.
         start: let the packages start their services as they are installed. The default keeps them
             from it (a policy-rc.d for the time of the installation), since a Service writes its
             configuration first.
@@ -112,7 +114,7 @@ def _alone(sources: str) -> str:
 
 def _satisfied(name: str, there: dict[str, str]) -> bool:
     bare, _, version = name.partition("=")
-    return bare in there and (not version or there[bare] == version)
+    return bare in there and (not version or fnmatchcase(there[bare], version))
 
 
 def _wait_for_lock(limit_s: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from installer.distributions import Packages, find, names
 from installer.hosts.init import of
@@ -49,7 +50,7 @@ def base(target: Target) -> Iterator[Resource]:
     if target.host.is_controller:
         # Before the package, which makes the same user where it finds none.
         yield User("etcd", home="/var/lib/etcd")
-    yield Package(packages(target), only_from=PACKAGE_SOURCES if carried is not None else "")
+    yield Package(packages(target), only_from=_only_from(target))
     if not target.facts.container:
         yield Module("romana", modules(target))
     yield Sysctl("romana", _FORWARDING if target.facts.container else _FORWARDING + _WATCHES)
@@ -103,11 +104,37 @@ def _sources(target: Target) -> str:
 def packages(target: Target) -> tuple[str, ...]:
     """Names of all packages that the host needs, for one call of its package manager."""
     called = package_names(target)
-    wanted = called.base + called.runtime
+    wanted = tuple(each for each in called.base + called.runtime if not _pinned(target, each))
     more = data_plane.packages(target.facts, target.cluster.network.backend)
     wanted += tuple(each for each in more if each not in wanted)
     wanted += called.balancer if target.cluster.balanced else ()
-    return wanted + called.etcd if target.host.is_controller else wanted
+    pinned = target.cluster.etcd != "auto"
+    return wanted + called.etcd if target.host.is_controller and not pinned else wanted
+
+
+def pinned_packages(target: Target, program: Literal["containerd", "etcd"]) -> Iterator[Package]:
+    """The packages of a program at the version that the inventory names; nothing where it names
+    none, or where the program does not come from a package."""
+    called = package_names(target)
+    version: str = getattr(target.cluster, program)
+    names = ("containerd",) if program == "containerd" else called.etcd
+    if version == "auto" or program in called.brought:
+        return
+    # A version alone stands for any revision of its package.
+    whole = "-" in version
+    yield Package(
+        tuple(f"{name}={version}{'' if whole else '[-+~]*'}" for name in names),
+        only_from=_only_from(target),
+    )
+
+
+def _only_from(target: Target) -> str:
+    """The file of the only source that packages may come from; empty where any will do."""
+    return PACKAGE_SOURCES if target.artifacts.packages.get(system(target)) is not None else ""
+
+
+def _pinned(target: Target, package: str) -> bool:
+    return package == "containerd" and target.cluster.containerd != "auto"
 
 
 def package_names(target: Target) -> Packages:

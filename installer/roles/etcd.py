@@ -8,6 +8,7 @@ from installer.etcd.asking import DATA, TOLD, client, peer
 from installer.hosts.init import of
 from installer.resources import Directory, Resource, Service
 from installer.roles.asking import curl
+from installer.roles.base import pinned_packages
 from installer.roles.brought import programs
 from installer.roles.etcd_members import beginning, voting
 from installer.roles.pki import PKI, authority, etcd_files
@@ -24,7 +25,9 @@ def etcd(target: Target) -> Iterator[Resource]:
     """The data directory, how the member begins, the service, and its vote. It is ready when the
     member answers that it is healthy: then there is a leader."""
     program = tuple(programs(target, "etcd"))
+    package = tuple(pinned_packages(target, "etcd"))
     yield from program
+    yield from package
     yield Directory(DATA, mode=0o700, owner="etcd:etcd")
     yield from beginning(target)
     health = curl(
@@ -43,7 +46,7 @@ def etcd(target: Target) -> Iterator[Resource]:
         type="notify",
         limits=(("NOFILE", "65536"),),
         directives=(("NoNewPrivileges", "yes"), ("TimeoutStartSec", "90")),
-        restart_on=(*program, authority(target, "etcd"), *etcd_files(target)),
+        restart_on=(*program, *package, authority(target, "etcd"), *etcd_files(target)),
         ready=f"""{health} | grep -q '"health":"true"'""",
         ready_timeout_s=90,
     )

@@ -191,10 +191,9 @@ def _cgroup(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterato
 
 
 def _runtime(host: Host, facts: Facts, cluster: Cluster, version: str) -> Iterator[tuple[str, str]]:
-    installed, needed = (
-        dict(facts.packages).get("containerd", ""),
-        releases.minimum_containerd(version),
-    )
+    named = "" if cluster.containerd == "auto" else cluster.containerd
+    installed = named or dict(facts.packages).get("containerd", "")
+    needed = releases.minimum_containerd(version)
     if installed and kernel_release(installed) < needed:
         yield (
             f"containerd {installed} is older than {needed[0]}.{needed[1]}, which Kubernetes "

@@ -10,7 +10,7 @@ from installer import images
 from installer.hosts.facts import Facts
 from installer.hosts.init import of
 from installer.resources import Directory, File, Resource, Service, Symlink
-from installer.roles.base import HOST_SERVICE, package_names
+from installer.roles.base import HOST_SERVICE, package_names, pinned_packages
 from installer.roles.brought import cni_plugins, programs
 from installer.roles.programs import BIN
 from installer.roles.rendering import render
@@ -40,7 +40,9 @@ def runtime(target: Target) -> Iterator[Resource]:
     yield Directory(CNI_BIN)
     yield Directory(CNI_CONF)
     program = (*programs(target, "containerd"), *programs(target, "runc"))
+    package = tuple(pinned_packages(target, "containerd"))
     yield from program
+    yield from package
     yield from cni_plugins(target, PLUGINS)
     plugins = package_names(target).cni_plugins
     for plugin in PLUGINS:
@@ -62,7 +64,7 @@ def runtime(target: Target) -> Iterator[Resource]:
             ("TasksMax", "infinity"),
             ("OOMScoreAdjust", "-999"),
         ),
-        restart_on=(*program, config),
+        restart_on=(*program, *package, config),
         ready="ctr --timeout 3s version",
     )
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from installer.errors import InstallerError
 
 DEFAULT = "20%"
+DRAIN_TIMEOUT_S = 600.0
+"""How long emptying a node may take, if nothing else is said."""
 _FORM = re.compile(r"(\d+)(%?)")
 
 

@@ -108,14 +108,22 @@ def aws(nodes: int | None, **given: Any) -> None:
 
 def _converge(
     platform: Platform, *, check: bool, diff: bool, limit: str, take_over: bool, as_json: bool,
-    yes: bool, **given: Any,
+    yes: bool, batch: str, drain_timeout: float, evict_bare_pods: bool, **given: Any,
 ) -> None:  # fmt: skip
     """What the command of each platform does, with its options as click hands them over."""
     from installer.commands.converge import How, converge
+    from installer.upgrade.batches import parse
+    from installer.upgrade.settings import Settings
 
     wish = wish_of(**given)
     hosts = tuple(host.strip() for host in limit.split(",") if host.strip())
     if limit and not hosts:
         raise click.BadParameter("names no host", param_hint="--limit")
-    how = How(check=check, limit=hosts, take_over=take_over, confirm=asking(yes or as_json))
+    settings = or_exit(
+        lambda: Settings(batch=parse(batch), drain_timeout_s=drain_timeout, bare=evict_bare_pods)
+    )
+    how = How(
+        check=check, limit=hosts, take_over=take_over, settings=settings,
+        confirm=asking(yes or as_json),
+    )  # fmt: skip
     run(lambda reporting: converge(platform, wish, how, reporting), as_json, diff)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from installer.commands.clusters import Wish
+from installer.upgrade.batches import DEFAULT, DRAIN_TIMEOUT_S
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -73,9 +74,22 @@ converging = group(
         is_flag=True,
         help="Take the cluster's lock from a run elsewhere that is dead.",
     ),
+    click.option(
+        "--batch", default=DEFAULT, show_default=True, metavar="NUMBER|PERCENT",
+        help="Of an upgrade: how many nodes may be down at once.",
+    ),
+    click.option(
+        "--drain-timeout", type=click.FloatRange(min=1), default=DRAIN_TIMEOUT_S,
+        show_default=True, metavar="SECONDS",
+        help="Of an upgrade: how long emptying a node may take.",
+    ),
+    click.option(
+        "--evict-bare-pods", is_flag=True,
+        help="Of an upgrade: evict also pods that nothing starts again.",
+    ),
     json,
     yes,
-)
+)  # fmt: skip
 
 
 def wish_of(ask_sudo_password: bool, **given: Any) -> Wish:

@@ -12,7 +12,13 @@ from typing import TypeVar
 import click
 
 from installer.commands.reporting import Reporting
-from installer.errors import HostError, InstallerError, InventoryError, PreflightError
+from installer.errors import (
+    HostError,
+    InstallerError,
+    InventoryError,
+    PreflightError,
+    UpgradeRefused,
+)
 from installer.events import Notice, Recap
 
 INTERRUPTED = 130
@@ -83,7 +89,7 @@ def _leave(error: BaseException, reporting: Reporting | None) -> None:
 
 def _show(error: InstallerError, reporting: Reporting | None) -> None:
     click.echo(f"error: {error.message}", err=True)
-    if isinstance(error, InventoryError | PreflightError):
+    if isinstance(error, InventoryError | PreflightError | UpgradeRefused):
         for problem in error.problems:
             click.echo(f"  {problem}", err=True)
     if isinstance(error, HostError) and error.output:

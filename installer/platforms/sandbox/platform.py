@@ -76,8 +76,9 @@ class Sandbox:
         """The cluster with key, host keys and a way in for each host that exists."""
         preconditions.require_able()
         hosts = tuple(self._attached(cluster, host) for host in cluster.hosts)
-        repository = APT_SOURCE if cluster.bundle is None else ""
-        return replace(cluster, hosts=hosts, package_repository=repository)
+        own = (APT_SOURCE,) if cluster.bundle is None else ()
+        sources = dict.fromkeys((*own, *cluster.package_repository.splitlines()))
+        return replace(cluster, hosts=hosts, package_repository="\n".join(sources))
 
     def provision(self, cluster: Cluster, emit: Emit) -> Cluster:
         """Make, start and repair hosts, all at once; SSH answers when it returns."""
