@@ -13,11 +13,19 @@ from romana.dataplane.commands import run
 from romana.dataplane.counted import DeniedPackets, denied_packets
 from romana.dataplane.direct import Order, orders
 from romana.dataplane.errors import CommandError, NetlinkError, RulesetError
-from romana.dataplane.listing import Difference, Listing, compare, parse_counters, parse_listing
+from romana.dataplane.listing import (
+    Difference,
+    Listing,
+    compare,
+    parse_counters,
+    parse_listing,
+    presumed,
+)
 from romana.dataplane.messages import attributes
 from romana.dataplane.netlink import RulesetChanged
 from romana.dataplane.requests import Netfilter
 from romana.dataplane.ruleset import (
+    EMPTY,
     TABLE,
     Ruleset,
     changeable,
@@ -25,6 +33,7 @@ from romana.dataplane.ruleset import (
     difference,
     removal,
     replacement,
+    unhooking,
 )
 from romana.dataplane.transition import transition
 
@@ -62,9 +71,9 @@ class Backend:
         return frozenset((TABLE,))
 
     async def apply(self, wanted: Ruleset) -> bool:
-        """Make the kernel hold a table, as a difference to the one that was committed last; the
-        first time, unless it does already, and whenever that fails, by replacing it as a whole.
-        Either is one transaction.
+        """Make the kernel hold a table, as a difference to the one that was committed last, or that
+        an agent before this one has left; where that is not known, and whenever that fails, by
+        replacing it as a whole.
 
         Returns:
             Whether anything had to be written.
@@ -73,6 +82,8 @@ class Backend:
             RulesetError: refused, several times; what was in force before still is.
         """
         async with self._turn:
+            if self._committed is None:
+                self._committed = await self._left(wanted)
             if self._committed is not None:
                 try:
                     return await self._change(self._committed, wanted)
@@ -81,23 +92,23 @@ class Backend:
                         "the table is not as it was left; replacing it",
                         extra={"reason": str(error)},
                     )
-            elif await self._holds(wanted):
-                self._committed = wanted
-                return False
             await self._replace(wanted)
             return True
 
-    async def _holds(self, wanted: Ruleset) -> bool:
-        """Whether the kernel holds a table already, as where an agent has been restarted. To
-        replace it would cost, now and then, the first packet of a connection: one that is being
-        judged by the old rules at the moment of the switch finds their maps empty."""
+    async def _left(self, wanted: Ruleset) -> Ruleset | None:
+        """What the kernel holds, as where an agent has been restarted; None where it is not of the
+        form of what is wanted. To replace it would cost, now and then, the first packet of a
+        connection: one that is being judged by the old rules at the moment of the switch finds
+        their maps empty."""
         try:
             found = await _parsed(await self._print())
             if found is None:
-                return False
-            return not compare(wanted, await self._expected(wanted.structure()), found)
+                return EMPTY
+            left = presumed(found, wanted)
+            differences = compare(left, await self._expected(left.structure()), found)
         except RulesetError:
-            return False  # what cannot be read is replaced
+            return None  # what cannot be read is replaced
+        return None if differences else left
 
     async def replace(self, wanted: Ruleset) -> None:
         """Make the kernel hold a table, whatever it holds now, in one transaction: the repair of
@@ -117,6 +128,7 @@ class Backend:
         """
         async with self._turn:
             try:
+                await self._commit(unhooking(), None)
                 await self._commit(removal(), None)
             except CommandError as error:
                 raise RulesetError(f"table {TABLE} cannot be removed: {error}") from error

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, ip_network
 from typing import Any
 
 import msgspec
 
-from romana.dataplane.programs import address_text, range_text
+from romana.dataplane.programs import address_text, is_program, program_rules, range_text
 from romana.dataplane.ruleset import Ruleset, Set
 
 SHOWN = 5
@@ -76,6 +76,23 @@ def compare(wanted: Ruleset, printed: Listing, found: Listing | None) -> tuple[D
         *_elements(wanted, found),
         *_rules(wanted, printed, found),
     )
+
+
+def presumed(found: Listing, wanted: Ruleset) -> Ruleset:
+    """The table that the kernel holds, if an agent like this one has made it, with other pods and
+    policies: to be compared with what was found.
+
+    Args:
+        found: what the kernel holds.
+        wanted: what it is to hold: what belongs to no program is the same in both.
+    """
+    sets = {
+        name: replace(wanted.sets[name], elements=each.elements) if name in wanted.sets else each
+        for name, each in found.sets.items()
+    }
+    fixed = {name: each for name, each in wanted.chains.items() if not is_program(name)}
+    programs = {name: program_rules(name, sets) for name in found.chains if is_program(name)}
+    return Ruleset(sets=sets, chains={**fixed, **programs}, counters=wanted.counters)
 
 
 def parse_listing(output: str) -> Listing:

@@ -107,12 +107,12 @@ class Renderer:
             known = self._programs.get(name)
             if known is None:
                 own = program_sets(program)
-                known = (program, own, program_rules(program, own))
+                known = (program, own, program_rules(name, own))
             elif known[0] is not program:
                 old, sets_before, chain = known
                 own = program_sets(program, old, sets_before)
                 if own.keys() != sets_before.keys():
-                    chain = program_rules(program, own)
+                    chain = program_rules(name, own)
                 known = (program, own, chain)
             programs[name] = known
             sets.update(known[1])

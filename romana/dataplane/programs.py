@@ -14,7 +14,7 @@ host's range of ports may overlap a network's, so they are apart.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import IPv6Address
 from types import MappingProxyType
 
@@ -27,6 +27,7 @@ FAMILIES = (4, 6)
 LAST_PORT = 65535
 
 _PREFIX = {Direction.INGRESS: "in", Direction.EGRESS: "eg"}
+_DIRECTION = {prefix: direction for direction, prefix in _PREFIX.items()}
 _PEER = {Direction.INGRESS: "saddr", Direction.EGRESS: "daddr"}
 _ADMIT = {Direction.INGRESS: "accept", Direction.EGRESS: "return"}
 _DENY = {Direction.INGRESS: "deny-ingress", Direction.EGRESS: "deny-egress"}
@@ -92,10 +93,15 @@ def program_sets(
     return sets
 
 
-def program_rules(program: Program, sets: Mapping[str, Set]) -> Chain:
+def program_rules(chain: str, sets: Collection[str]) -> Chain:
     """The chain that looks up a program's sets. Its rules count: only the first packets of
-    connections come here, so that costs next to nothing; each of many elements does not."""
-    return Chain(rules=tuple(_rules(program, sets)))
+    connections come here, so that costs next to nothing; each of many elements does not.
+
+    Args:
+        chain: its name.
+        sets: the names of the sets that there are, of other programs too.
+    """
+    return Chain(rules=tuple(_rules(chain, sets)))
 
 
 def address_text(family: int, number: int) -> str:
@@ -125,15 +131,15 @@ def merged_ranges(family: int, spans: Iterable[tuple[int, int]]) -> Iterator[str
         yield _addresses(family, *last)
 
 
-def _rules(program: Program, sets: Mapping[str, Set]) -> Iterator[str]:
-    chain = program_chain(program.direction, program.name)
-    peer, admit = _PEER[program.direction], _ADMIT[program.direction]
+def _rules(chain: str, sets: Collection[str]) -> Iterator[str]:
+    direction = _DIRECTION[chain.partition("-")[0]]
+    peer, admit = _PEER[direction], _ADMIT[direction]
     for kind, (fields, _) in _KINDS.items():
         for family in FAMILIES:
             name = f"{chain}-{kind}{family}"
             if name in sets:
                 yield f"{HEADER[family]} {peer}{fields} @{name} counter {admit}"
-    yield f"counter goto {_DENY[program.direction]}"
+    yield f"counter goto {_DENY[direction]}"
 
 
 def _elements(grants: Iterable[Grant]) -> dict[tuple[str, int], set[str]]:

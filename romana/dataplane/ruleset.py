@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 TABLE = "inet romana"
+HOOKED = ("forward", "input", "postrouting")
+"""The base chains of the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,8 @@ def difference(old: Ruleset | None, new: Ruleset) -> str:
     """
     if old is None or not changeable(old, new):
         return replacement(new)
+    if old == EMPTY:
+        return creation(new) if new != EMPTY else ""
     return "".join(_changes(old, new))
 
 
@@ -138,8 +142,19 @@ def creation(new: Ruleset) -> str:
 
 
 def removal() -> str:
-    """The transaction that removes the table, whether it is there or not."""
+    """The transaction that removes the table, whether it is there or not. Who is being judged by it
+    at this moment finds its maps empty (see `unhooking`)."""
     return f"add table {TABLE}\ndelete table {TABLE}\n"
+
+
+def unhooking() -> str:
+    """The transaction that leaves the table, whether it is there or not, without base chains: what
+    is being judged by it at this moment is, to the end, and nothing more."""
+    lines = [f"add table {TABLE}\n"]
+    for name in HOOKED:
+        chain = f"chain {TABLE} {name}\n"
+        lines += (f"add {chain}", f"flush {chain}", f"delete {chain}")
+    return "".join(lines)
 
 
 def changeable(old: Ruleset, new: Ruleset) -> bool:

@@ -10,6 +10,7 @@ takes, in this order (nft_do_chain, nft_lookup_eval, nf_tables_commit, nft_set_p
 - what lies in interval sets later still: a set is exchanged after the generation has changed, one
   after another, and before Linux 6.17 what leaves it is gone before what comes is there.
 So in one transaction
+- base chains come alone, behind all that they lead to;
 - nothing is sent to a chain that it makes or changes: chains change before endpoints join them,
   and after endpoints have left them;
 - no traffic goes from one set of a program to another: what is admitted anew is there before what
@@ -94,6 +95,7 @@ class _Way:
     chains: dict[str, Chain] = field(init=False)
     changes: dict[str, _Change] = field(init=False)
     moves: list[_Move] = field(init=False)
+    hooks: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.sets, self.chains = dict(self.old.sets), dict(self.old.chains)
@@ -118,6 +120,10 @@ class _Way:
         # What is neither a program's nor the dispatch's comes with the first step, and goes with
         # the last.
         self.sets.update((name, self.new.sets[name]) for name in others)
+        made = {name: each for name, each in self.new.chains.items() if name not in self.old.chains}
+        self.hooks = any(each.hook for each in made.values())
+        if self.hooks:
+            self.chains.update((name, each) for name, each in made.items() if not each.hook)
 
     def step(self) -> bool:
         """Do what can be done at once; whether that is all."""
@@ -133,11 +139,13 @@ class _Way:
         done = {id(each) for each in moving}
         self.moves = [each for each in self.moves if id(each) not in done]
         self.moves += [each.then for each in moving if each.then]
-        return not self.changes and not self.moves
+        hooks, self.hooks = self.hooks, False
+        return not self.changes and not self.moves and not hooks
 
     def table(self) -> Ruleset:
         """The table as far as it has come."""
-        return Ruleset(sets=dict(self.sets), chains=dict(self.chains), counters=self.old.counters)
+        counters = self.old.counters | self.new.counters
+        return Ruleset(sets=dict(self.sets), chains=dict(self.chains), counters=counters)
 
     def _make_room(self, program: str) -> None:
         """Have the endpoints that join a program wait in another one like it, where programs wait

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import socket
 
@@ -139,14 +140,14 @@ def test_drift_is_not_read_again_while_nobody_changed_anything(host, monkeypatch
 def test_own_changes_are_known_as_own(host):
     host.pod("a", A)
     listener = host.namespace.inside(lambda: Listener(NETFILTER))
-    host.enforce()
+    host.enforce()  # all that is looked up, then what begins to
     host.isolate("a", ingress=host.program("p", INGRESS))
-    host.enforce()  # the program first, then that it judges the pod
+    host.enforce()  # the program, then that it judges the pod
     host.namespace.run("nft", "add table ip other")
     told = listener.receive()
     listener.close()
     assert [(each.tables, host.backend.own(each)) for each in told] == [
-        *[({"inet romana"}, True)] * 3,
+        *[({"inet romana"}, True)] * 4,
         ({"ip other"}, False),
     ]
 
@@ -232,3 +233,23 @@ def test_a_change_that_is_cancelled_leaves_nothing_in_doubt(host, faulty_nft):
     faulty_nft("")
     host.enforce()
     assert host.do(host.backend.drift(host.ruleset)) == ()
+
+
+def test_a_new_agent_changes_the_table_that_is_there(host, faulty_nft):
+    """It does not replace it, which would empty the maps under those who read them."""
+    host.pod("a", A)
+    host.pod("b", B)
+    host.isolate("a", ingress=host.program("p", INGRESS, host.grant(f"{B}/32")))
+    host.enforce()
+    listing = ("nft", "-a", "list", "map", "inet", "romana", "egress4")
+    before = re.findall(r"handle \d+", host.namespace.run(*listing))
+    host.backend = host.fresh()
+    host.isolate("a", ingress=host.program("p", INGRESS, host.grant(f"{B}/32", 6, 80)))
+    host.isolate("b", egress=host.program("q", EGRESS, *map(host.grant, CIDRS)))
+    calls = faulty_nft("")
+    host.enforce()
+    assert len(calls.read_text()) == 2, "one reads the table, one prints what it should be"
+    assert host.do(host.backend.drift(host.ruleset)) == ()
+    after = re.findall(r"handle \d+", host.namespace.run(*listing))
+    assert before
+    assert after == before

@@ -16,6 +16,7 @@ from xtables_kernel import INGRESS, changed, random_admission, random_packet
 
 from romana.dataplane import Renderer, Settings
 from romana.dataplane.direct import orders
+from romana.dataplane.ruleset import EMPTY, HOOKED
 from romana.dataplane.transition import transition
 from romana.policy.admission import Admission, Endpoint, EndpointPrograms, Grant, Program
 
@@ -261,3 +262,12 @@ def test_what_concerns_other_peers_is_one_transaction(before, after):
 
 def test_what_does_not_change_takes_none():
     assert list(transition(table(("p", grant())), table(("p", grant())))) == []
+
+
+def test_a_table_that_is_made_judges_packets_when_it_is_complete():
+    new = table(("p", grant("10.112.0.0/24")), romB="p")
+    first, last = transition(EMPTY, new)
+    hooked = {name for name, each in new.chains.items() if each.hook}
+    assert hooked == set(HOOKED)
+    assert first.chains.keys() == new.chains.keys() - hooked
+    assert (first.sets, first.counters, last) == (new.sets, new.counters, new)
