@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 
 from romana.bench.amounts import names, policy_counts, sizes
+from romana.bench.console import INTERRUPTED, progress, told, writable
 from romana.bench.errors import BenchError
 from romana.bench.schedule import FEWEST_REQUESTS
-from romana.conformance.cases import ConformanceError
 from romana.dataplane.backends import BackendName
-from romana.lab.command import LabError
 
 if TYPE_CHECKING:
-    from romana.bench.experiment import Experiment, Progress
+    from romana.bench.cluster.experiment import ClusterExperiment
+    from romana.bench.experiment import Experiment
     from romana.bench.results import Results
 
-INTERRUPTED = 130
-LINE_EVERY_S = 5.0
 MOST_CHURN = 5_000
 
 
@@ -50,6 +43,13 @@ def bench() -> None:
 @click.option(
     "--requests", default=2000, show_default=True, type=click.IntRange(FEWEST_REQUESTS, 10**6)
 )
+@click.option(
+    "--seconds",
+    default=240,
+    show_default=True,
+    type=click.IntRange(0, 36_000),
+    help="For which, at most, cells of wide intervals are measured in more turns; not --cluster.",
+)
 @click.option("--backends", default="nftables,iptables", show_default=True)
 @click.option(
     "--baselines",
@@ -57,25 +57,56 @@ def bench() -> None:
     show_default=True,
     help="What else is measured; see docs/bench.md.",
 )
+@click.option(
+    "--cluster",
+    "in_cluster",
+    is_flag=True,
+    help="Measure the cluster of the kubeconfig, with its own data plane, instead of this machine.",
+)
+@click.option(
+    "--kubeconfig",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --cluster; otherwise KUBECONFIG, or as kubectl has it.",
+)
+@click.option(
+    "--nodes", default="", metavar="CLIENT,SERVER", help="With --cluster: where the pods are."
+)
+@click.option("--image", default="", help="With --cluster: of the pods; it has sh and chroot.")
 @_out
 @_prefix
+@click.pass_context
 def policies(
+    context: click.Context,
     counts: str,
     bytes_: str,
     requests: int,
+    seconds: int,
     backends: str,
     baselines: str,
+    in_cluster: bool,
+    kubeconfig: Path | None,
+    nodes: str,
+    image: str,
     out: Path,
     prefix: str,
 ) -> None:
     """The time of a request against the number of policies: the experiment of 2016 again.
 
     Makes two hosts and two pods for each data plane and number of policies, with the real agent,
-    and measures them in turns. Needs root. The defaults are those of 2016."""
-    with _told():
-        experiment = _experiment(counts, bytes_, requests, backends, baselines, prefix)
-        _writable(out)
-        results = _run(experiment)
+    and measures them in turns. Needs root. The defaults are those of 2016.
+
+    With --cluster, makes two pods on two nodes of an installed cluster, and policies through its
+    API. Needs kubectl, and no root."""
+    with told(root=not in_cluster):
+        _together(context, in_cluster)
+        if in_cluster:
+            wanted = _in_cluster(counts, bytes_, requests, kubeconfig, nodes, image)
+            writable(out)
+            results = _run_in_cluster(wanted)
+        else:
+            experiment = _experiment(counts, bytes_, requests, seconds, backends, baselines, prefix)
+            writable(out)
+            results = _run(experiment)
         if not results.figures:
             raise KeyboardInterrupt
     _report(results, out)
@@ -125,7 +156,7 @@ def scale(
     from romana.bench.scale.experiment import PREFIX, Experiment
     from romana.bench.scale.synthetic import Shape
 
-    with _told():
+    with told():
         if not 0 <= churn <= MOST_CHURN:
             raise BenchError(f"--churn {churn}: must be from 0 to {MOST_CHURN:,}")
         wanted = command.checked(Shape(policies=count, **shape))
@@ -139,17 +170,33 @@ def scale(
                 prefix=prefix or PREFIX,
             )
 
-        _writable(out)
-        with _progress() as progress:
-            results = command.scale(wanted, experiment, progress)
+        writable(out)
+        with progress() as shown:
+            results = command.scale(wanted, experiment, shown)
     Console(width=None if sys.stdout.isatty() else 500).print(command.table(results.outcomes))
     click.echo(command.write(results, out))
     if not results.complete:
         sys.exit(INTERRUPTED)
 
 
+@bench.command(hidden=True)
+@click.argument("role", type=click.Choice(("client", "server", "node")))
+def inside(role: str) -> None:
+    """What the bench runs in its pods, and talks to."""
+    from romana.bench.cluster import node
+    from romana.bench.traffic import client, server
+
+    sys.exit({"client": client.main, "server": server.main, "node": node.main}[role]())
+
+
 def _experiment(
-    counts: str, bytes_: str, requests: int, backends: str, baselines: str, prefix: str
+    counts: str,
+    bytes_: str,
+    requests: int,
+    seconds: int,
+    backends: str,
+    baselines: str,
+    prefix: str,
 ) -> Experiment:
     from romana.bench.experiment import PREFIX, Experiment
     from romana.bench.planes import BASELINES, romana
@@ -164,31 +211,63 @@ def _experiment(
         policies=policy_counts(counts),
         sizes=sizes(bytes_),
         requests=requests,
+        seconds=seconds,
         prefix=prefix or PREFIX,
     )
     assert experiment.testbeds
     return experiment
 
 
-def _writable(out: Path) -> None:
-    """Make the directory of the results.
+def _together(context: click.Context, in_cluster: bool) -> None:
+    """Refuse options that do not go together.
 
     Raises:
-        BenchError: it cannot be written to.
+        BenchError: which one, and why.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BenchError(f"--out {out}: {error.strerror}") from error
-    if not os.access(out, os.W_OK):
-        raise BenchError(f"--out {out}: no permission to write there")
+    given = click.core.ParameterSource.COMMANDLINE
+    others = (
+        ("backends", "baselines", "seconds") if in_cluster else ("kubeconfig", "nodes", "image")
+    )
+    reason = "not with --cluster: its own data plane is measured" if in_cluster else "only with"
+    for name in others:
+        if context.get_parameter_source(name) is given:
+            raise BenchError(f"--{name}: {reason}{'' if in_cluster else ' --cluster'}")
+
+
+def _in_cluster(
+    counts: str, bytes_: str, requests: int, kubeconfig: Path | None, nodes: str, image: str
+) -> ClusterExperiment:
+    from romana.bench.cluster.experiment import IMAGE, ClusterExperiment
+    from romana.sources.kubeconfig import candidates
+
+    path = kubeconfig or next(candidates(), None)
+    if path is None:
+        raise BenchError("--cluster: there is no kubeconfig: set KUBECONFIG or --kubeconfig")
+    two = tuple(each.strip() for each in nodes.split(",")) if nodes else ()
+    if two and (len(set(two)) != 2 or len(two) != 2):
+        raise BenchError(f"--nodes {nodes}: write two, the client's and the server's, as a,b")
+    return ClusterExperiment(
+        kubeconfig=path,
+        policies=policy_counts(counts),
+        sizes=sizes(bytes_),
+        requests=requests,
+        nodes=two,
+        image=image or IMAGE,
+    )
+
+
+def _run_in_cluster(experiment: ClusterExperiment) -> Results:
+    from romana.bench.cluster.experiment import run
+
+    with progress() as shown:
+        return run(experiment, shown)
 
 
 def _run(experiment: Experiment) -> Results:
     from romana.bench.experiment import run
 
-    with _progress() as progress:
-        return run(experiment, progress)
+    with progress() as shown:
+        return run(experiment, shown)
 
 
 def _report(results: Results, out: Path) -> None:
@@ -200,52 +279,3 @@ def _report(results: Results, out: Path) -> None:
     show(results, Console(width=None if sys.stdout.isatty() else 500, soft_wrap=True))
     for line in write(results, out):
         click.echo(line)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Errors in one line; whoever ends the run finds nothing of it left."""
-    # Also where a shell has started it in the background, with its interrupt ignored.
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.default_int_handler)
-    try:
-        if os.geteuid() != 0:
-            raise BenchError("only root can make hosts and pods: try sudo")  # noqa: TRY301
-        yield
-    except KeyboardInterrupt:
-        click.echo("romana bench: interrupted before anything was measured", err=True)
-        sys.exit(INTERRUPTED)
-    except (BenchError, ConformanceError, LabError, OSError) as error:
-        click.echo(f"romana bench: {error}", err=True)
-        sys.exit(1)
-
-
-def _lines() -> Progress:
-    last, at = "", 0.0
-
-    def tell(what: str, done: int, of: int) -> None:
-        nonlocal last, at
-        now = time.monotonic()
-        if what != last or now > at + LINE_EVERY_S:
-            last, at = what, now
-            click.echo(f"romana bench: {what}: {done} of {of}", err=True)
-
-    return tell
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar where somebody looks; elsewhere a line now and then."""
-    if not sys.stderr.isatty():
-        yield _lines()
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("")
-
-        def told(what: str, done: int, of: int) -> None:
-            bar.update(task, description=what, completed=done, total=of)
-
-        yield told

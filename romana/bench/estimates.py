@@ -2,8 +2,8 @@
 
 Requests of one block are alike, and differ from those of another round by whatever the machine did
 then; so the round is the unit. Confidence intervals come from a bootstrap over rounds: rounds are
-drawn with replacement, DRAWS times, the same ones for every cell, and the middle 95 % of what comes
-of it is the interval. Two cells are compared round by round.
+drawn with replacement, DRAWS times, the same ones for all cells of as many rounds, and the middle
+95 % of what comes of it is the interval. Two cells are compared round by round.
 """
 
 from __future__ import annotations
@@ -35,26 +35,37 @@ class Estimate(msgspec.Struct, frozen=True):
         return Estimate(self.value * factor, self.low * factor, self.high * factor)
 
     @property
+    def half_width(self) -> float:
+        """Half of the interval."""
+        return (self.high - self.low) / 2
+
+    @property
     def holds_zero(self) -> bool:
         """Whether it may be nothing at all."""
         return self.low <= 0 <= self.high
 
 
 class Resampling:
-    """Draws of so many rounds.
+    """Draws of rounds.
 
     Args:
-        rounds: that were measured.
         seed: of the draws.
     """
 
-    def __init__(self, rounds: int, seed: int = 1) -> None:
-        chance = Random(seed)  # noqa: S311 - draws, not secrecy
-        self._draws = [chance.choices(range(rounds), k=rounds) for _ in range(DRAWS)]
+    def __init__(self, seed: int = 1) -> None:
+        self._seed = seed
+        self._drawn: dict[int, list[list[int]]] = {}
+
+    def _draws(self, rounds: int) -> list[list[int]]:
+        if rounds not in self._drawn:
+            chance = Random(self._seed)  # noqa: S311 - draws, not secrecy
+            self._drawn[rounds] = [chance.choices(range(rounds), k=rounds) for _ in range(DRAWS)]
+        return self._drawn[rounds]
 
     def estimate(self, values: Sequence[float], statistic: Statistic = median) -> Estimate:
         """A statistic of one figure a round."""
-        found = sorted(statistic([values[each] for each in draw]) for draw in self._draws)
+        draws = self._draws(len(values))
+        found = sorted(statistic([values[each] for each in draw]) for draw in draws)
         edge = int(len(found) * (1 - CONFIDENCE) / 2)
         return Estimate(statistic(values), found[edge], found[-1 - edge])
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from romana.bench.errors import BenchError
 from romana.bench.figures import Measured
-from romana.bench.measurement import Samples, measure
+from romana.bench.measurement import Samples, Turns
 from romana.bench.planes import Plane
+from romana.bench.precision import MOST_TURNS, STEP, wide
 from romana.bench.proof import prove
 from romana.bench.results import Results, machine, processor_of, worked_out
-from romana.bench.schedule import Cell, Schedule
+from romana.bench.schedule import Cell, Schedule, block_of
+from romana.bench.support import require
 from romana.bench.testbed import MOST, NETWORK, Builder, Testbed
 from romana.bench.traffic.processes import traffic
 from romana.bench.workload import CLOSED_PORT, PORT
@@ -35,7 +37,8 @@ class Experiment:
         planes: the data planes.
         policies: how many there are.
         sizes: of the responses, in bytes.
-        requests: for each cell.
+        requests: for each cell, at least.
+        seconds: how long it may go on measuring cells whose intervals are too wide.
         prefix: of the namespaces; a run that was killed leaves some, and the next one of the same
             prefix removes them.
     """
@@ -44,6 +47,7 @@ class Experiment:
     policies: Sequence[int]
     sizes: Sequence[int]
     requests: int
+    seconds: int = 0
     prefix: str = PREFIX
 
     @property
@@ -78,11 +82,13 @@ def run(experiment: Experiment, progress: Progress) -> Results:
     """Run it. Interrupted while it measures, it returns what there is so far, with `complete` off.
 
     Raises:
-        BenchError: a testbed does not do what it should, or a request failed.
+        BenchError: this machine lacks something, a testbed does not do what it should, or a request
+            failed.
         ConformanceError: an agent does not start.
         LabError: a host cannot be made.
     """
     wanted = experiment.testbeds
+    require(experiment.planes)
     began, clock, where = datetime.now(timezone.utc), time.monotonic(), machine()
     samples = Samples()
     with (
@@ -123,19 +129,40 @@ def _measured(
     cells = [
         Cell(index, size) for index in range(len(testbeds)) for size in (None, *experiment.sizes)
     ]
-    schedule = Schedule(cells=cells, requests=experiment.requests)
+    block = block_of(experiment.requests)
+    schedule = Schedule(cells=cells, requests=experiment.requests, block=block)
     with traffic(servers, (PORT, CLOSED_PORT), experiment.sizes) as running:
         for number, testbed in enumerate(testbeds):
             progress("trying testbeds", number, len(testbeds))
             prove(testbed)
+        turns = Turns(running, testbeds, samples)
         try:
-            measure(
-                running,
-                testbeds,
-                schedule,
-                samples,
-                lambda done, of: progress("measuring in turns", done, of),
-            )
+            turns.measure(schedule, lambda done, of: progress("measuring in turns", done, of))
+            _narrow(experiment, turns, samples, block, schedule, progress)
         except KeyboardInterrupt:
             return False
     return True
+
+
+def _narrow(
+    experiment: Experiment,
+    turns: Turns,
+    samples: Samples,
+    block: int,
+    schedule: Schedule,
+    progress: Progress,
+) -> None:
+    """Measure the cells of wide intervals in more turns."""
+    limit = time.monotonic() + experiment.seconds
+    measured = Measured(experiment.testbeds, samples)
+    most = (MOST_TURNS - 1) * (schedule.rounds - schedule.warm)
+    for begun in range(0, most, STEP):
+        again = wide(measured, experiment.sizes)
+        if not again or time.monotonic() > limit:
+            return
+
+        def told(done: int, _: int, *, begun: int = begun, cells: int = len(again)) -> None:
+            progress(f"measuring {cells} cells with wide intervals again", begun + done, most)
+
+        more = Schedule(cells=again, requests=STEP * block, block=block, warm=0, seed=2 + begun)
+        turns.measure(more, told)

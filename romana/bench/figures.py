@@ -65,7 +65,8 @@ class Measured:
     testbeds: Sequence[tuple[Plane, int]]
     samples: Samples
 
-    def _index(self, plane: str, policies: int) -> int | None:
+    def index(self, plane: str, policies: int) -> int | None:
+        """Of a testbed, if there is one."""
         found = (
             number
             for number, (each, count) in enumerate(self.testbeds)
@@ -73,16 +74,16 @@ class Measured:
         )
         return next(found, None)
 
-    def medians(self, cell: Cell) -> list[float]:
-        """Microseconds: the median of each round that is complete."""
-        rounds = self.samples.rounds.get(cell, [])[: self.samples.complete]
-        return [median(each) / 1000 for each in rounds]
+    def medians(self, cell: Cell) -> Mapping[int, float]:
+        """Microseconds: the median of each round that is over, by its number."""
+        rounds = self.samples.of(cell)
+        return {number: median(each) / 1000 for number, each in rounds.items()}
 
     def figures(self, resampling: Resampling) -> Iterator[Figure]:
         """One for each cell."""
         for cell in sorted(self.samples.rounds, key=lambda each: (each.size or 0, each.testbed)):
             plane, policies = self.testbeds[cell.testbed]
-            rounds = self.samples.rounds[cell][: self.samples.complete]
+            rounds = self.samples.of(cell).values()
             values = [each / 1000 for each in chain.from_iterable(rounds)]
             medians = self.medians(cell)
             none = self._other(plane.name if plane.counted else "", 0, cell)
@@ -92,22 +93,22 @@ class Measured:
                 policies=policies,
                 size=cell.size,
                 requests=len(values),
-                median=resampling.estimate(medians),
+                median=resampling.estimate([*medians.values()]),
                 mean=resampling.estimate([mean(each) / 1000 for each in rounds], mean),
                 p99=percentile(values, 0.99),
                 worst=max(values),
                 outliers=outliers(values),
-                more=resampling.estimate(_differences(medians, none)) if none else None,
-                percent=resampling.estimate(_percents(medians, none)) if none else None,
+                more=resampling.estimate(differences(medians, none)) if none else None,
+                percent=resampling.estimate(percents(medians, none)) if none else None,
                 above_established=(
-                    resampling.estimate(_differences(medians, floor)) if floor else None
+                    resampling.estimate(differences(medians, floor)) if floor else None
                 ),
             )
 
-    def _other(self, plane: str, policies: int, cell: Cell) -> list[float]:
-        index = self._index(plane, policies)
+    def _other(self, plane: str, policies: int, cell: Cell) -> Mapping[int, float]:
+        index = self.index(plane, policies)
         if index is None or index == cell.testbed:
-            return []
+            return {}
         return self.medians(Cell(index, cell.size))
 
     def per_policy(self, resampling: Resampling) -> Iterator[PerPolicy]:
@@ -115,8 +116,9 @@ class Measured:
         for (plane, size), cells in self._by_plane().items():
             counts = tuple(sorted(cells))
             if len(counts) > 1:
-                rounds = zip(*(self.medians(cells[count]) for count in counts), strict=True)
-                slopes = [1000 * slope(counts, each) for each in rounds]
+                medians = [self.medians(cells[count]) for count in counts]
+                common = sorted(set(medians[0]).intersection(*medians[1:]))
+                slopes = [1000 * slope(counts, [each[n] for each in medians]) for n in common]
                 yield PerPolicy(
                     plane=plane,
                     size=size,
@@ -133,9 +135,11 @@ class Measured:
         return found
 
 
-def _differences(values: Sequence[float], base: Sequence[float]) -> list[float]:
-    return [one - other for one, other in zip(values, base, strict=True)]
+def differences(values: Mapping[int, float], base: Mapping[int, float]) -> list[float]:
+    """Round by round, of those in which both were measured."""
+    return [one - base[number] for number, one in values.items() if number in base]
 
 
-def _percents(values: Sequence[float], base: Sequence[float]) -> list[float]:
-    return [100 * (one / other - 1) for one, other in zip(values, base, strict=True)]
+def percents(values: Mapping[int, float], base: Mapping[int, float]) -> list[float]:
+    """The same as percents of the base."""
+    return [100 * (one / base[number] - 1) for number, one in values.items() if number in base]

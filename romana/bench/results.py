@@ -50,12 +50,13 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         began: when, in UTC.
         seconds: that it took.
+        where: the cluster and its nodes; empty for this machine's own testbeds.
         planes: titles of the data planes, by name.
         backends: those of them that are Romana's.
         policies: the numbers that were asked for.
         sizes: of responses, in bytes.
         requests: that were asked for in each cell.
-        rounds: that were measured.
+        rounds: that every cell was measured in; the cells of wide intervals were in more.
         complete: whether these were all.
         left_out: cells that were not measured, and why.
         figures: one for each cell.
@@ -66,6 +67,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     version: str = VERSION
     began: str
     seconds: float
+    where: str = ""
     machine: Machine
     planes: dict[str, str]
     backends: tuple[str, ...]
@@ -112,10 +114,9 @@ def processor_of(measured: Measured) -> Processor:
 
 def worked_out(measured: Measured) -> tuple[tuple[Figure, ...], tuple[PerPolicy, ...]]:
     """Figures of samples: none before two rounds are complete."""
-    rounds = measured.samples.complete
-    if rounds < FEWEST_ROUNDS:
+    if measured.samples.complete < FEWEST_ROUNDS:
         return (), ()
-    resampling = Resampling(rounds)
+    resampling = Resampling()
     return tuple(measured.figures(resampling)), tuple(measured.per_policy(resampling))
 
 

@@ -28,6 +28,11 @@ class Cell:
     size: int | None
 
 
+def block_of(requests: int, most: int = BLOCK) -> int:
+    """Requests in a block: fewer where few are wanted, for enough rounds to compare."""
+    return max(1, min(most, requests // FEWEST_ROUNDS))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """Rounds, each with one block of every cell, in another order each time.
@@ -35,22 +40,21 @@ class Schedule:
     Args:
         cells: that are measured.
         requests: of each.
+        block: of these, one after the other.
+        warm: rounds that come first and do not count.
         seed: of the order.
     """
 
     cells: Sequence[Cell]
     requests: int
+    block: int
+    warm: int = WARM_ROUNDS
     seed: int = 1
-
-    @property
-    def block(self) -> int:
-        """Requests in a block: fewer where few are wanted, for enough rounds to compare."""
-        return max(1, min(BLOCK, self.requests // FEWEST_ROUNDS))
 
     @property
     def rounds(self) -> int:
         """How many there are, with those that do not count."""
-        return -(-self.requests // self.block) + WARM_ROUNDS
+        return -(-self.requests // self.block) + self.warm
 
     def __iter__(self) -> Iterator[tuple[Cell, ...]]:
         """The cells of each round."""

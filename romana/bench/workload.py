@@ -45,17 +45,18 @@ def allowed(count: int) -> Iterator[Allowed]:
 
 def policies(count: int) -> bytes:
     """A manifest with so many NetworkPolicies."""
-    items = [_policy(number, each) for number, each in enumerate(allowed(count))]
+    items = [policy(f"policy-{number:06}", each) for number, each in enumerate(allowed(count))]
     return msgspec.json.encode({"apiVersion": "v1", "kind": "List", "items": items})
 
 
-def _policy(number: int, what: Allowed) -> dict[str, Any]:
+def policy(name: str, what: Allowed, namespace: str = NAMESPACE) -> dict[str, Any]:
+    """The NetworkPolicy that admits something."""
     peer = {"podSelector": {"matchLabels": LABELS[CLIENT]}}
     ports = [{"protocol": what.protocol, "port": what.port}]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": {"namespace": NAMESPACE, "name": f"policy-{number:06}"},
+        "metadata": {"namespace": namespace, "name": name},
         "spec": {
             "podSelector": {"matchLabels": LABELS[SERVER]},
             "policyTypes": ["Ingress"],

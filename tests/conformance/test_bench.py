@@ -1,10 +1,12 @@
 """`romana bench` on this kernel: the harness, not the time that anything takes."""
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,7 @@ def test_every_data_plane_is_proven_and_measured(tmp_path):
         "--policies=0,3",
         "--sizes=1k",
         "--requests=10",
+        "--seconds=1",
         "--baselines=established,list,chains",
         f"--out={tmp_path}",
     )
@@ -46,7 +49,9 @@ def test_every_data_plane_is_proven_and_measured(tmp_path):
         for size in (None, 1024)
     }
     assert results["complete"]
-    assert {each["requests"] for each in results["figures"]} == {10}
+    requests = {(each["plane"], each["requests"]) for each in results["figures"]}
+    assert {count for plane, count in requests if plane in ("list", "chains")} == {10}
+    assert {count % 10 for _, count in requests} == {0}  # some had more turns
     for each in results["figures"]:
         assert 0 < each["median"]["low"] <= each["median"]["value"] <= each["median"]["high"]
     slopes = {(each["plane"], each["size"]) for each in results["per_policy"]}
@@ -67,6 +72,11 @@ def test_every_data_plane_is_proven_and_measured(tmp_path):
         ("policies", ("--policies=0,x",), "--policies x"),
         ("policies", ("--sizes=1G",), "--sizes 1G"),
         ("policies", ("--backends=ebpf",), "--backends ebpf: choose from nftables"),
+        ("policies", ("--policies=0,70000",), "--policies 70000: at most"),
+        ("policies", ("--policies=0,0",), "--policies 0,0: the same is there twice"),
+        ("policies", ("--sizes=0.3",), "--sizes 0.3: must be whole bytes"),
+        ("policies", ("--baselines=no",), "--baselines no: choose from"),
+        ("policies", ("--cluster", "--backends=nftables"), "--backends: not with --cluster"),
         ("policies", ("--out=/proc/x",), "--out /proc/x"),
         ("scale", ("--pods=3",), "--pods 3: must be from 100"),
         ("scale", ("--churn=-1",), "--churn -1"),
@@ -78,6 +88,52 @@ def test_what_makes_no_sense_is_one_line_and_makes_no_lab(command, words, reason
     assert done.stderr.startswith("romana bench: --")
     assert reason in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def without(tmp_path):
+    """The programs of this machine without one, as a PATH."""
+
+    def directory(missing):
+        here = tmp_path / "programs"
+        here.mkdir()
+        for place in os.environ["PATH"].split(os.pathsep):
+            for program in Path(place).glob("*"):
+                link = here / program.name
+                if program.name != missing and not link.is_symlink():
+                    link.symlink_to(program)
+        return str(here)
+
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("missing", "reason"),
+    [
+        ("nft", "nft cannot be found: install nftables and iproute2"),
+        ("ipset", "--backends iptables: iptables or ipset is not installed: install both packages"),
+    ],
+)
+def test_what_this_machine_lacks_is_told_before_anything_is_made(
+    without, missing, reason, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("PATH", without(missing))
+    done = run("policies", "--policies=0", "--sizes=1k", f"--out={tmp_path / 'out'}")
+    assert done.returncode == 1
+    assert done.stderr == f"romana bench: {reason}\n"
+    assert not leftovers.find(PREFIX)
+
+
+def test_a_kernel_that_refuses_is_told_in_its_own_words(without, monkeypatch, tmp_path):
+    path = Path(without("nft"))
+    (path / "nft").write_text("#!/bin/sh\necho 'Error: Operation not supported' >&2\nexit 1\n")
+    (path / "nft").chmod(0o755)
+    monkeypatch.setenv("PATH", str(path))
+    done = run("policies", "--policies=0", "--sizes=1k", f"--out={tmp_path / 'out'}")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("romana bench: this kernel has no support for what is measured: ")
+    assert "Operation not supported" in line
 
 
 def test_interrupted_it_keeps_what_there_is_and_leaves_nothing(tmp_path):

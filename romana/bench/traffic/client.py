@@ -1,9 +1,8 @@
-"""`python -m romana.bench.traffic.client PROCESSOR`: makes blocks of requests and times each."""
+"""`python -m romana.bench.traffic.client`: makes blocks of requests and times each."""
 
 from __future__ import annotations
 
 import gc
-import os
 import resource
 import sys
 from pathlib import Path
@@ -13,11 +12,10 @@ from time import perf_counter_ns
 
 import msgspec
 
-from romana.bench.traffic.server import tell
-from romana.bench.traffic.wire import Block, Measured, head
+from romana.bench.traffic.server import stay_on_last_processor, tell
+from romana.bench.traffic.wire import Block, Measured, head, timeval
 from romana.lab.joining import join
 
-LIMIT = pack("ll", 30, 0)
 RESET = pack("ii", 1, 0)
 """Close at once: neither end waits for late packets (socket(7), SO_LINGER)."""
 _BUFFER = bytearray(2**18)
@@ -27,9 +25,9 @@ class Failed(Exception):
     """A request was not answered as it should be."""
 
 
-def connect(address: tuple[str, int]) -> int:
+def connect(address: tuple[str, int], limit: bytes) -> int:
     """Nanoseconds from asking for a connection until it is there."""
-    link = _socket()
+    link = _socket(limit)
     link.setsockopt(SOL_SOCKET, SO_LINGER, RESET)
     began = perf_counter_ns()
     link.connect(address)
@@ -38,13 +36,13 @@ def connect(address: tuple[str, int]) -> int:
     return ended - began
 
 
-def fetch(address: tuple[str, int], request: bytes, expected: int) -> int:
+def fetch(address: tuple[str, int], limit: bytes, request: bytes, expected: int) -> int:
     """Nanoseconds from asking for a connection until the end of the response.
 
     Raises:
         Failed: the response is not as long as expected.
     """
-    link = _socket()
+    link = _socket(limit)
     receive, got = link.recv_into, 0
     began = perf_counter_ns()
     link.connect(address)
@@ -60,8 +58,9 @@ def fetch(address: tuple[str, int], request: bytes, expected: int) -> int:
 
 def carry_out(block: Block) -> Measured:
     """Make the requests of a block."""
-    join(Path(block.namespace))
-    address = (block.address, block.port)
+    if block.namespace:
+        join(Path(block.namespace))
+    address, limit = (block.address, block.port), timeval(block.limit_s)
     expected = 0 if block.size is None else len(head(block.size)) + block.size
     request = f"GET /{block.size} HTTP/1.1\r\nHost: {block.address}\r\n\r\n".encode()
     found: list[int] = []
@@ -70,9 +69,15 @@ def carry_out(block: Block) -> Measured:
         for number in range(block.warm + block.count):
             if number == block.warm:
                 before = resource.getrusage(resource.RUSAGE_SELF)
-            taken = connect(address) if block.size is None else fetch(address, request, expected)
+            if block.size is None:
+                taken = connect(address, limit)
+            else:
+                taken = fetch(address, limit, request, expected)
             if number >= block.warm:
                 found.append(taken)
+    except (BlockingIOError, TimeoutError):
+        # What a socket says whose time is over (socket(7), SO_SNDTIMEO).
+        return Measured(failure=f"no answer within {block.limit_s:g} s", silent=True)
     except (OSError, Failed) as error:
         return Measured(failure=str(error))
     after = resource.getrusage(resource.RUSAGE_SELF)
@@ -83,17 +88,17 @@ def carry_out(block: Block) -> Measured:
     )
 
 
-def _socket() -> socket:
+def _socket(limit: bytes) -> socket:
     link = socket()
     # Kept by the kernel: a time limit of Python's own would cost system calls of its own.
-    link.setsockopt(SOL_SOCKET, SO_SNDTIMEO, LIMIT)
-    link.setsockopt(SOL_SOCKET, SO_RCVTIMEO, LIMIT)
+    link.setsockopt(SOL_SOCKET, SO_SNDTIMEO, limit)
+    link.setsockopt(SOL_SOCKET, SO_RCVTIMEO, limit)
     return link
 
 
-def main(words: list[str]) -> int:
+def main() -> int:
     """Carry out blocks until the bench goes away."""
-    os.sched_setaffinity(0, {int(words[0])})
+    stay_on_last_processor()
     gc.disable()
     while line := sys.stdin.buffer.readline():
         tell(carry_out(msgspec.json.decode(line, type=Block)))
@@ -101,4 +106,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

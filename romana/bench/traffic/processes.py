@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -39,19 +38,30 @@ class Traffic:
         """
         if block.size is None:
             self._order(Order(hold=True))
-        measured = _ask(self._client, block, Measured)
+        measured = ask(self._client, block, Measured)
         if block.size is None:
             self._order(Order(drain=True))
         if measured.failure:
-            raise BenchError(f"a request from {block.namespace} failed: {measured.failure}")
+            raise BenchError(f"a request to {block.address} failed: {measured.failure}")
         return measured
+
+    def answers(self, block: Block) -> bool:
+        """Whether the connections of a block are made, rather than met with silence.
+
+        Raises:
+            BenchError: neither.
+        """
+        measured = ask(self._client, block, Measured)
+        if measured.failure and not measured.silent:
+            raise BenchError(f"a request to {block.address} failed: {measured.failure}")
+        return not measured.failure
 
     def served(self) -> Told:
         """What the server has used of its processor."""
         return self._order(Order())
 
     def _order(self, order: Order) -> Told:
-        return _ask(self._server, order, Told)
+        return ask(self._server, order, Told)
 
 
 @contextmanager
@@ -68,34 +78,54 @@ def traffic(
     Raises:
         BenchError: the server cannot listen.
     """
-    processor = max(os.sched_getaffinity(0))
-    wish = Server(tuple(map(str, namespaces)), tuple(ports), tuple(sizes), processor)
-    with _process("server") as server, _process("client", str(processor)) as client:
-        told = _ask(server, wish, Told)
-        if told.failure:
-            raise BenchError(told.failure)
-        yield Traffic(client, server)
+    wish = Server(tuple(map(str, namespaces)), tuple(ports), tuple(sizes))
+    module = "romana.bench.traffic"
+    with (
+        process((sys.executable, "-m", f"{module}.server")) as server,
+        process((sys.executable, "-m", f"{module}.client")) as client,
+    ):
+        yield begun(client, server, wish)
+
+
+def begun(
+    client: subprocess.Popen[bytes], server: subprocess.Popen[bytes], wish: Server
+) -> Traffic:
+    """Client and server, once the server listens.
+
+    Raises:
+        BenchError: it cannot.
+    """
+    told = ask(server, wish, Told)
+    if told.failure:
+        raise BenchError(told.failure)
+    return Traffic(client, server)
 
 
 @contextmanager
-def _process(name: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        (sys.executable, "-m", f"romana.bench.traffic.{name}", *words),
+def process(words: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A program to talk to, for as long as the block. Ctrl-C does not reach it."""
+    started = subprocess.Popen(
+        words,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
     try:
-        yield process
+        yield started
     finally:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout):
+        started.kill()
+        started.wait()
+        for stream in (started.stdin, started.stdout):
             if stream:
                 stream.close()
 
 
-def _ask(process: subprocess.Popen[bytes], question: msgspec.Struct, answer: type[T]) -> T:
+def ask(process: subprocess.Popen[bytes], question: msgspec.Struct, answer: type[T]) -> T:
+    """One line to a program, and its answer.
+
+    Raises:
+        BenchError: it has ended.
+    """
     assert process.stdin is not None
     assert process.stdout is not None
     try:

@@ -18,16 +18,17 @@ from socket import (
     SOL_SOCKET,
     socket,
 )
-from struct import pack
 
 import msgspec
 
-from romana.bench.traffic.wire import Order, Server, Told, head
+from romana.bench.traffic.wire import LIMIT_S, Order, Server, Told, head, timeval
 from romana.lab.joining import join
 
 BACKLOG = 4096
-LIMIT_S = 30
-"""For a client that stops in the middle."""
+
+
+class CannotListen(Exception):
+    """A port cannot be listened on: one line."""
 
 
 class Listeners:
@@ -37,10 +38,15 @@ class Listeners:
         self._responses = {size: _response(size) for size in wish.sizes}
         self._poll = select.epoll()
         self._listening: dict[int, socket] = {}
-        for namespace in wish.namespaces:
-            join(Path(namespace))
+        for namespace in wish.namespaces or ("",):
+            if namespace:
+                join(Path(namespace))
             for port in wish.ports:
-                link = _listen(port)
+                try:
+                    link = _listen(port)
+                except OSError as error:
+                    reason = f"the server cannot listen on port {port}: {error.strerror}"
+                    raise CannotListen(reason) from error
                 self._listening[link.fileno()] = link
         self._poll.register(sys.stdin, select.EPOLLIN)
         self._watch()
@@ -88,6 +94,11 @@ class Listeners:
                 return
 
 
+def stay_on_last_processor() -> None:
+    """Run this process on the last processor that it may run on."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
 def tell(told: msgspec.Struct) -> None:
     """One line to the bench."""
     sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
@@ -99,7 +110,7 @@ def _listen(port: int) -> socket:
     link.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
     # Inherited by what is accepted.
     for limit in (SO_RCVTIMEO, SO_SNDTIMEO):
-        link.setsockopt(SOL_SOCKET, limit, pack("ll", LIMIT_S, 0))
+        link.setsockopt(SOL_SOCKET, limit, timeval(LIMIT_S))
     link.bind(("0.0.0.0", port))  # noqa: S104 - a pod has one address
     link.listen(BACKLOG)
     link.setblocking(False)
@@ -124,10 +135,10 @@ def main() -> int:
     """Serve; 1 where that cannot be, with the reason as answer."""
     wish = msgspec.json.decode(sys.stdin.buffer.readline(), type=Server)
     try:
-        os.sched_setaffinity(0, {wish.processor})
+        stay_on_last_processor()
         listeners = Listeners(wish)
-    except OSError as error:
-        tell(Told(failure=f"the server cannot listen: {error.strerror}"))
+    except (CannotListen, OSError) as error:
+        tell(Told(failure=str(error)))
         return 1
     gc.disable()
     tell(Told())

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from struct import pack
+
 import msgspec
+
+LIMIT_S = 30.0
+"""For an answer, and for a client that stops in the middle."""
+
+
+def timeval(seconds: float) -> bytes:
+    """A time limit as the kernel takes it of a socket."""
+    return pack("ll", int(seconds), int(seconds % 1 * 1e6))
 
 
 class Server(msgspec.Struct, frozen=True):
     """Where to listen.
 
     Args:
-        namespaces: paths of the pods' network namespaces.
+        namespaces: paths of the pods' network namespaces; none for where the server is already.
         ports: in each of them.
         sizes: of the responses that are asked for, in bytes.
-        processor: to run on.
     """
 
     namespaces: tuple[str, ...]
     ports: tuple[int, ...]
     sizes: tuple[int, ...]
-    processor: int
 
 
 def head(size: int) -> bytes:
@@ -31,12 +39,13 @@ class Block(msgspec.Struct, frozen=True):
     """Some requests, one after the other.
 
     Args:
-        namespace: path of the client's network namespace.
+        namespace: path of the client's network namespace; empty for where it is already.
         address: of the server.
         port: likewise.
         size: of the response in bytes; None to connect and nothing more.
         warm: requests that come first and are not told of.
         count: those that are.
+        limit_s: how long to wait for an answer.
     """
 
     namespace: str
@@ -45,6 +54,7 @@ class Block(msgspec.Struct, frozen=True):
     size: int | None
     warm: int
     count: int
+    limit_s: float = LIMIT_S
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -56,12 +66,14 @@ class Measured(msgspec.Struct, frozen=True):
         user_s: processor time of the client, in user space.
         system_s: likewise, in the kernel.
         failure: why it was not carried out to its end.
+        silent: whether that was for want of an answer.
     """
 
     nanoseconds: tuple[int, ...] = ()
     user_s: float = 0.0
     system_s: float = 0.0
     failure: str = ""
+    silent: bool = False
 
 
 class Order(msgspec.Struct, frozen=True):

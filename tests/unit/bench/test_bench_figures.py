@@ -9,24 +9,24 @@ from romana.bench.figures import Measured
 from romana.bench.measurement import Samples
 from romana.bench.planes import BASELINES, ESTABLISHED, LIST, romana
 from romana.bench.results import worked_out
-from romana.bench.schedule import WARM_ROUNDS, Cell, Schedule
+from romana.bench.schedule import WARM_ROUNDS, Cell, Schedule, block_of
 
 ROUNDS, BLOCK = 40, 20
 
 
 def test_a_schedule_has_every_cell_once_a_round_in_another_order():
     cells = [Cell(testbed, size) for testbed in range(4) for size in (None, 512)]
-    schedule = Schedule(cells=cells, requests=2000)
+    schedule = Schedule(cells=cells, requests=2000, block=40)
     rounds = list(schedule)
     assert len(rounds) == schedule.rounds == 2000 // schedule.block + WARM_ROUNDS
     assert all(sorted(each, key=cells.index) == cells for each in rounds)
     assert len(set(rounds)) > len(rounds) // 2
-    assert rounds == list(Schedule(cells=cells, requests=2000))
+    assert rounds == list(Schedule(cells=cells, requests=2000, block=40))
 
 
 @pytest.mark.parametrize("requests", [10, 11, 95, 399, 2000, 2001])
 def test_a_schedule_makes_at_least_the_requests_that_are_wanted(requests):
-    schedule = Schedule(cells=[Cell(0, None)], requests=requests)
+    schedule = Schedule(cells=[Cell(0, None)], requests=requests, block=block_of(requests))
     assert requests <= (schedule.rounds - WARM_ROUNDS) * schedule.block < requests + schedule.block
     assert schedule.rounds >= 10
 
@@ -35,11 +35,12 @@ def samples_of(testbeds, cost, noise):
     """Nanoseconds: of each round a level of its own, for all testbeds alike."""
     chance = Random(5)
     found = Samples()
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
+        found.finished.add(number)
         level = 30_000 + chance.gauss(0, 5_000)
         for index, (plane, count) in enumerate(testbeds):
             values = (level + cost(plane, count) + chance.gauss(0, noise) for _ in range(BLOCK))
-            found.rounds[Cell(index, None)].append(tuple(int(each) for each in values))
+            found.rounds[Cell(index, None)][number] = tuple(int(each) for each in values)
     return found
 
 
@@ -70,7 +71,7 @@ def test_differences_are_found_under_noise_that_all_cells_share():
 def test_a_round_that_was_interrupted_does_not_count():
     testbeds = [(plane, 0) for plane in BASELINES[:2]]
     samples = samples_of(testbeds, lambda *_: 0, 100)
-    samples.rounds[Cell(0, None)].append((10**9,))
+    samples.rounds[Cell(0, None)][ROUNDS] = (10**9,)
     figures, _ = worked_out(Measured(testbeds, samples))
     assert {each.requests for each in figures} == {ROUNDS * BLOCK}
     assert max(each.worst for each in figures) < 10**5
@@ -79,14 +80,15 @@ def test_a_round_that_was_interrupted_does_not_count():
 @pytest.mark.parametrize("rounds", [0, 1])
 def test_nothing_is_said_of_fewer_than_two_rounds(rounds):
     samples = Samples()
-    for _ in range(rounds):
-        samples.rounds[Cell(0, None)].append((1, 2))
+    for number in range(rounds):
+        samples.finished.add(number)
+        samples.rounds[Cell(0, None)][number] = (1, 2)
     assert worked_out(Measured([(ESTABLISHED, 0)], samples)) == ((), ())
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     chance = Random(3)
-    resampling = Resampling(30)
+    resampling = Resampling()
     held = sum(
         (found := resampling.estimate([chance.gauss(7, 2) for _ in range(30)])).low
         <= 7
