@@ -38,6 +38,7 @@ for verb in (
     reaching.ssh,
     backups.backup,
     backups.restore,
+    backups.rollback,
     offline.bundle,
     removing.destroy,
 ):

@@ -29,7 +29,7 @@ CURRENT = "/opt/romana/current"
 CONFLIST = "10-romana.conflist"
 KEPT_RELEASES = 2
 _ETC = "/etc/romana"
-_READY = curl("http://127.0.0.1:9607/readyz")
+READY = curl("http://127.0.0.1:9607/readyz")
 
 
 def network_objects(target: Target) -> Iterator[Resource]:
@@ -69,7 +69,7 @@ def network(target: Target) -> Iterator[Resource]:
         limits=(("NOFILE", "1048576"),),
         directives=(("NoNewPrivileges", "yes"), ("OOMScoreAdjust", "-998")),
         restart_on=(*interpreter, archive, config, pki.authority(target, "kubernetes"), *identity),
-        ready=_READY,
+        ready=READY,
     )
     yield File(f"{CNI_CONF}/{CONFLIST}", render(f"network/{CONFLIST}"))
     yield _few_releases(release.version)
@@ -91,7 +91,7 @@ def agent_ready(target: Target) -> Condition:
     """Whether the agent has the whole picture, and the kernel is as it should be."""
     return Condition(
         "the Romana agent is ready",
-        holds=_READY,
+        holds=READY,
         evidence="curl -sS --noproxy '*' --max-time 3 http://127.0.0.1:9607/readyz || :\n"
         + of(target.facts).log("romana-agent", 10),
     )

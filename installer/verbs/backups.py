@@ -82,3 +82,27 @@ def restore(
 
     wish = wish_of(inventory=inventory, name=name, settings=settings, **reach)
     run(lambda reporting: backing.restore(wish, file, asking(yes or as_json), reporting), as_json)
+
+
+@click.command()
+@options.cluster
+@options.reaching
+@click.option("--to", "wanted", default="", metavar="RELEASE", help="Instead of the one before.")
+@options.json
+@options.yes
+def rollback(
+    inventory: Path | None, name: str, settings: tuple[str, ...], wanted: str, as_json: bool,
+    yes: bool, **reach: Any,
+) -> None:  # fmt: skip
+    """Goes back to the release of Romana that hosts had before; nothing else changes.
+
+    Agents restart, on one host first; pods and their connections are not touched.
+
+    \b
+    Example:
+      romana-install rollback -n prod
+    """
+    from installer.commands.rollback import rollback as going_back
+
+    wish = wish_of(inventory=inventory, name=name, settings=settings, **reach)
+    run(lambda reporting: going_back(wish, wanted, asking(yes or as_json), reporting), as_json)
