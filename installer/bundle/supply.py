@@ -41,14 +41,12 @@ def artifacts(directory: Path) -> Artifacts:
     )
 
 
-def choice(cluster: Cluster) -> Choice:
-    """The Kubernetes that the cluster's bundle has, where that is the one the cluster is to have.
+def choice(cluster: Cluster, manifest: Manifest) -> Choice:
+    """The Kubernetes that a bundle has, where that is the one the cluster is to have.
 
     Raises:
         ArtifactError: the inventory names another one, or the cluster has another one already.
     """
-    assert cluster.bundle is not None
-    manifest = contents(cluster.bundle)
     earlier = chosen(cluster)
     change = f"kubernetes: {manifest.kubernetes}"
     if cluster.kubernetes not in (AUTO, manifest.kubernetes):

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,7 +28,13 @@ _KEPT = 3
 """How many unpacked bundles the cache holds: each is about 700 MB."""
 
 
-def open_bundle(path: Path, trust: Trust, emit: Emit, cache: Path | None = None) -> Path:
+def open_bundle(
+    path: Path,
+    trust: Trust,
+    emit: Emit,
+    cache: Path | None = None,
+    accept: Callable[[Manifest], object] = lambda manifest: None,
+) -> Path:
     """The directory that a bundle's members lie in, each verified.
 
     The signature is judged first, then every byte of the file is compared with what the manifest
@@ -38,6 +45,8 @@ def open_bundle(path: Path, trust: Trust, emit: Emit, cache: Path | None = None)
         trust: whose signature counts.
         emit: receives progress, and who signed.
         cache: where bundles are unpacked; `bundles` in the user's cache where it is left out.
+        accept: called with what a trusted signer says is in it, before anything else is read;
+            raises where that will not do.
 
     Raises:
         ArtifactError: it is not to be trusted, not whole, or another installer's.
@@ -46,6 +55,7 @@ def open_bundle(path: Path, trust: Trust, emit: Emit, cache: Path | None = None)
     head = layout.read_head(path)
     signer = judge(head.text, head.signature, trust, str(path))
     _require_own(path, head.manifest)
+    accept(head.manifest)
     cache = cache or cache_directory().parent / "bundles"
     target = cache / hashlib.sha256(head.text).hexdigest()[:20]
     advance = _told(f"verify {path.name}", emit)

@@ -88,7 +88,7 @@ def tree(cache: Path) -> Path:
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
         for path in _files():
-            member = tarfile.TarInfo(f"romana-{VERSION}/{path.relative_to(ROOT)}")
+            member = tarfile.TarInfo(f"romana/{path.relative_to(ROOT)}")
             member.size = path.stat().st_size
             member.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
             with path.open("rb") as stream:

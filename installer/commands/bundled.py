@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from installer.bundle import supply
 from installer.bundle.signature import Trust
@@ -21,9 +22,8 @@ def carried(cluster: Cluster, wish: Wish, emit: Emit) -> Cluster:
     """
     if wish.bundle is None:
         return cluster
-    cluster = replace(cluster, bundle=open_bundle(wish.bundle, trust(wish), emit))
-    supply.choice(cluster)
-    return cluster
+    accept = partial(supply.choice, cluster)
+    return replace(cluster, bundle=open_bundle(wish.bundle, trust(wish), emit, accept=accept))
 
 
 def trust(wish: Wish) -> Trust:

@@ -16,6 +16,7 @@ from installer.artifacts.download import Site
 from installer.artifacts.elf import glibc_needed
 from installer.artifacts.upstream import Name
 from installer.bundle import supply
+from installer.bundle.unpacking import contents
 from installer.cluster import Cluster, Host
 from installer.commands.adopting import adopt_lost
 from installer.commands.members import membership
@@ -111,7 +112,7 @@ def prepare(
     choice = (
         choose(cluster, Site(url=cluster.download_url), emit, newest_release(facts))
         if cluster.bundle is None
-        else supply.choice(cluster)
+        else supply.choice(cluster, contents(cluster.bundle))
     )
     meant = [host for host in cluster.hosts if not limit or host.name in limit]
     moves = Moves(cluster, meant, facts, sessions)

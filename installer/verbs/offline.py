@@ -69,7 +69,7 @@ def bundle(
 
     \b
     Examples:
-      romana-install bundle -i hosts.yml --os debian-12 --sign ~/.ssh/id_ed25519 -o site.tar
+      romana-install bundle static -i hosts.yml --os debian-12 --sign ~/.ssh/id_ed25519 -o site.tar
       romana-install bundle --list site.tar --bundle-key maker.pub
       romana-install static -i hosts.yml --bundle site.tar --bundle-key maker.pub
     """

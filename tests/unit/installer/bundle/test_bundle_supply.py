@@ -12,7 +12,7 @@ from installer.artifacts.choice import Choice, record
 from installer.bundle import layout, supply
 from installer.bundle.contents import FORMAT, Manifest, Member, encode
 from installer.bundle.signature import Trust
-from installer.bundle.unpacking import open_bundle
+from installer.bundle.unpacking import contents, open_bundle
 from installer.cluster import Cluster, Host, Network
 from installer.errors import ArtifactError
 from installer.hosts.facts import Facts
@@ -53,13 +53,18 @@ def cluster(make, tmp_path: Path) -> Cluster:
 
 
 def test_the_version_is_the_bundles(cluster):
-    assert supply.choice(cluster) == Choice(version="v1.20.2", source="build")
-    assert supply.choice(replace(cluster, kubernetes="v1.20.2")).version == "v1.20.2"
+    assert supply.choice(cluster, contents(cluster.bundle)) == Choice(
+        version="v1.20.2", source="build"
+    )
+    assert (
+        supply.choice(replace(cluster, kubernetes="v1.20.2"), contents(cluster.bundle)).version
+        == "v1.20.2"
+    )
 
 
 def test_another_version_in_the_inventory_is_told(cluster):
     with pytest.raises(ArtifactError) as error:
-        supply.choice(replace(cluster, kubernetes="v1.21.0"))
+        supply.choice(replace(cluster, kubernetes="v1.21.0"), contents(cluster.bundle))
     assert "wants Kubernetes v1.21.0, and the bundle has v1.20.2" in error.value.message
     assert "kubernetes: v1.20.2" in error.value.advice
 
@@ -67,8 +72,20 @@ def test_another_version_in_the_inventory_is_told(cluster):
 def test_a_cluster_does_not_change_its_version_by_surprise(cluster):
     record(cluster, Choice(version="v1.19.9", source="download"))
     with pytest.raises(ArtifactError, match=r"demo has Kubernetes v1\.19\.9"):
-        supply.choice(cluster)
-    assert supply.choice(replace(cluster, kubernetes="v1.20.2")).version == "v1.20.2"
+        supply.choice(cluster, contents(cluster.bundle))
+    assert (
+        supply.choice(replace(cluster, kubernetes="v1.20.2"), contents(cluster.bundle)).version
+        == "v1.20.2"
+    )
+
+
+def test_what_is_not_accepted_is_not_unpacked(make, tmp_path):
+    def refuse(manifest: Manifest) -> None:
+        raise ArtifactError(f"not {manifest.kubernetes}")
+
+    with pytest.raises(ArtifactError, match=r"not v1\.20\.2"):
+        open_bundle(make().path, ANYONE, lambda event: None, tmp_path / "new", refuse)
+    assert not (tmp_path / "new").exists()
 
 
 def test_hosts_that_the_bundle_is_not_for_are_told_all_at_once(cluster):
