@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -98,7 +99,7 @@ def _require_own(path: Path, manifest: Manifest) -> None:
 def _unpack(path: Path, head: layout.Head, target: Path, advance: layout.Advance) -> None:
     """Into a directory beside its place, moved there once all of it is known to be sound."""
     part = target.with_name(f".{target.name}.part")
-    for old in (part, target):
+    for old in (*target.parent.glob(".*.part"), target):
         if old.exists():
             shutil.rmtree(old)
     part.mkdir(parents=True, mode=0o700)
@@ -132,15 +133,19 @@ def plain(file: Path) -> Path:
 
 
 def _expand(path: Path, file: Path, member: Member) -> None:
+    wrong = ArtifactError(
+        f"{path}: {member.name} does not hold what its maker said", "have it made again"
+    )
     digest = hashlib.sha256()
     with gzip.open(file) as packed, plain(file).open("wb") as out:
-        while piece := packed.read(_CHUNK):
-            digest.update(piece)
-            out.write(piece)
+        try:
+            while piece := packed.read(_CHUNK):
+                digest.update(piece)
+                out.write(piece)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise wrong from None
     if digest.hexdigest() != member.plain_sha256:
-        raise ArtifactError(
-            f"{path}: {member.name} does not hold what its maker said", "have it made again"
-        )
+        raise wrong
     plain(file).chmod(0o755)
 
 

@@ -52,6 +52,8 @@ def make(platform: Platform, wish: Wish, how: Making, reporting: Reporting) -> i
     started, emit = time.monotonic(), reporting.emit
     if how.key is not None and not how.key.is_file():
         raise InstallerError(f"{how.key}: there is no such key", "give --sign a private SSH key")
+    if how.output is not None and not how.output.parent.is_dir():
+        raise InstallerError(f"{how.output.parent}: there is no such directory", "make it first")
     cluster = clusters.wanted(platform, wish)[0].cluster
     systems = chosen(cluster, how.systems)
     with copied_state(cluster) as scratch:

@@ -94,6 +94,9 @@ converging = group(
 
 def wish_of(ask_sudo_password: bool, **given: Any) -> Wish:
     """What the command line says, with the password that it asks for."""
+    signers_named = given.get("bundle_key") or given.get("bundle_from_anyone")
+    if signers_named and not given.get("bundle"):
+        raise click.UsageError("--bundle-key and --bundle-from-anyone are about a --bundle")
     typed = ""
     if ask_sudo_password:
         if not sys.stdin.isatty():

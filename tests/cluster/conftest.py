@@ -100,13 +100,18 @@ class Made:
 
 
 @contextmanager
-def made_cluster(name: str, state: Path, nodes: int = 1) -> Iterator[Made]:
-    """Hosts for the time of a block. One run at a time has a name; what another left goes first."""
+def made_cluster(
+    name: str, state: Path, nodes: int = 1, bundle: Path | None = None
+) -> Iterator[Made]:
+    """Hosts for the time of a block. One run at a time has a name; what another left goes first.
+
+    bundle: the directory of an unpacked one that they are made from.
+    """
     platform, events = Sandbox(), []
     with hold(f"{prefix_of(name)}-tests"):
         leftovers.remove(name)
         state.mkdir(mode=0o700, exist_ok=True)
-        cluster = cluster_value(name, state, nodes)
+        cluster = replace(cluster_value(name, state, nodes), bundle=bundle)
         try:
             yield Made(platform.provision(cluster, events.append), platform, events)
         finally:

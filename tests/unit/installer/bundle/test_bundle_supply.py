@@ -20,6 +20,7 @@ from romana.version import VERSION
 
 ANYONE = Trust(anyone=True)
 PLAIN = b"\x7fELF kubelet" * 1000
+PACKED = gzip.compress(PLAIN, mtime=0)
 
 
 def facts(**changed: object) -> Facts:
@@ -114,8 +115,7 @@ def test_a_bundle_of_another_installer_or_format_is_refused(make):
         assert "installer/ and wheels/" in error.value.advice
 
 
-def _bundle(tmp_path: Path, plain_sha256: str) -> Path:
-    packed = gzip.compress(PLAIN, mtime=0)
+def _bundle(tmp_path: Path, plain_sha256: str, packed: bytes = PACKED) -> Path:
     files = {"kubernetes/kubelet.gz": packed, "packages/debian-12-amd64.tar": b"tar"}
     members = []
     for name, content in files.items():
@@ -164,8 +164,17 @@ def test_what_a_run_gets_is_what_is_in_the_bundle(tmp_path):
     assert supply.sandbox_image(directory, "debian-bookworm-amd64-0") is None
 
 
-def test_a_program_that_is_not_what_its_maker_said_is_not_unpacked(tmp_path):
-    path = _bundle(tmp_path, "0" * 64)
+@pytest.mark.parametrize(
+    ("packed", "digest"),
+    [
+        (PACKED, "0" * 64),
+        (PACKED[:-9], hashlib.sha256(PLAIN).hexdigest()),
+        (b"no gzip", hashlib.sha256(PLAIN).hexdigest()),
+        (PACKED[:20] + b"\xff" * 20, hashlib.sha256(PLAIN).hexdigest()),
+    ],
+)
+def test_a_program_that_is_not_what_its_maker_said_is_not_unpacked(tmp_path, packed, digest):
+    path = _bundle(tmp_path, digest, packed)
     with pytest.raises(ArtifactError, match=r"kubelet\.gz does not hold what its maker said"):
         open_bundle(path, ANYONE, lambda event: None, tmp_path / "cache")
     assert [each.name for each in (tmp_path / "cache").iterdir()] == [".lock"]
