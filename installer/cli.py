@@ -40,6 +40,7 @@ for verb in (
     backups.restore,
     backups.rollback,
     offline.bundle,
+    removing.reset,
     removing.destroy,
 ):
     main.add_command(verb)

@@ -22,17 +22,16 @@ from installer.commands.foreseeing import foresee
 from installer.commands.next_steps import next_steps
 from installer.commands.preparing import Prepared, connected, prepare
 from installer.commands.reporting import Reporting, utc
+from installer.commands.showing import show, trips
 from installer.commands.upgrading import carry_out
 from installer.engine import cluster_lock, drift, journal, lock
 from installer.engine.apply import Applied, apply
-from installer.engine.plan import Plan, Verdict, Work
+from installer.engine.plan import Plan
 from installer.errors import InstallerError, SmokeFailed
 from installer.events import (
     Emit,
     Notice,
     Recap,
-    ResourceResult,
-    RoleStarted,
     RunStarted,
     VersionChanges,
 )
@@ -121,7 +120,7 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
     foresee(cluster, making, _absent(attached, hosts) if making else (), emit)
     tally = Tally(_names(hosts))
     reporting.add(tally)
-    prepared, trips, since = None, {}, ""
+    prepared, counts, since = None, {}, ""
     with copied_state(attached) as shadow:
         there = [
             host for host in shadow.hosts if not making or host.ssh != _host(cluster, host).ssh
@@ -133,13 +132,13 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
                     emit(VersionChanges(changes=prepared.changes))
                 known = _observed(cluster, prepared.plan)
                 since = drift.first(known, drift.differing(prepared.plan))
-                _show(prepared.plan, known, emit)
-            trips = _trips(sessions)
+                show(prepared.plan, emit, known)
+            counts = trips(sessions)
     lost = frozenset(prepared.lost) if prepared and not making else frozenset()
     pending = bool(making) or bool(prepared and prepared.plan.pending)
     lives = _lives(prepared, emit, done=not pending) if prepared else ()
     recap = Recap(
-        hosts=tally.recap(trips, lost),
+        hosts=tally.recap(counts, lost),
         seconds=time.monotonic() - started,
         pending=pending,
         since=since,
@@ -173,31 +172,6 @@ def _observed(cluster: Cluster, plan: Plan, *, mended: bool = False) -> drift.Si
     found = () if mended else drift.differing(plan)
     looked_at = {work.host for work in plan.works}
     return drift.observe(cluster.state, found, looked_at, utc())
-
-
-def _show(plan: Plan, known: drift.Since, emit: Emit) -> None:
-    """The plan, as the results that carrying it out would have."""
-    for works in plan.roles():
-        hosts = tuple(work.host for work in works)
-        emit(RoleStarted(role=works[0].role, title=works[0].title, hosts=hosts))
-        for work in works:
-            for verdict in work.verdicts:
-                emit(_result(work, verdict, known))
-
-
-def _result(work: Work, verdict: Verdict, known: drift.Since) -> ResourceResult:
-    change = verdict.change
-    return ResourceResult(
-        host=work.host,
-        role=work.role,
-        resource=verdict.resource.id,
-        outcome="failed" if verdict.error else "changed" if change else "ok",
-        before=change.before if change else "",
-        after=change.after if change else "",
-        diff=change.diff if change else "",
-        reason=verdict.error,
-        since=known.get((work.host, verdict.resource.id), "") if change else "",
-    )
 
 
 class _Converging:
@@ -366,7 +340,7 @@ class _Converging:
         lives = _lives(prepared, self._emit, done=not stopped and not declined)
         changed = not stopped and prepared.plan.pending
         recap = Recap(
-            hosts=self._tally.recap(_trips(sessions), frozenset(prepared.lost)),
+            hosts=self._tally.recap(trips(sessions), frozenset(prepared.lost)),
             seconds=time.monotonic() - self._started,
             pending=declined,
             stopped=stopped,
@@ -446,7 +420,3 @@ def _host(cluster: Cluster, like: Host) -> Host:
 
 def _names(hosts: tuple[Host, ...]) -> tuple[str, ...]:
     return tuple(host.name for host in hosts)
-
-
-def _trips(sessions: Mapping[str, Session]) -> dict[str, int]:
-    return {name: session.round_trips for name, session in sessions.items()}

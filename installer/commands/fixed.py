@@ -87,3 +87,9 @@ def _kept(cluster: Cluster) -> Mapping[str, str]:
     except FileNotFoundError:
         return {}
     return kept
+
+
+def forget(cluster: Cluster) -> None:
+    """Nothing runs any more that could not be changed."""
+    for path in (cluster.state / RECORD, cluster.kubeconfig):
+        path.unlink(missing_ok=True)

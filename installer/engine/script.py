@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from installer.engine.ahead import read_ahead
 from installer.resources.base import Change, Payload, Resource
+from installer.resources.records import LOCK
 
-LOCK = "/run/romana-install.lock"
 LOCK_WAIT_S = 120
 
 

@@ -20,7 +20,7 @@ from installer.hosts.session import Line, Output, Sent
 from installer.resources.base import Payload
 
 _PATHS = re.compile(
-    r"(?<![\w/.$}*-])/(etc|opt|run|srv|usr/sbin|usr/local|var|lib/modules|proc/sys)(?=/)"
+    r"(?<![\w/.$}*-])/(etc|opt|run|srv|usr/sbin|usr/local|usr/libexec|var|lib/modules|proc/sys)(?=/)"
 )
 
 

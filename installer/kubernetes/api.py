@@ -91,10 +91,14 @@ class Api:
         `metadata.resourceVersion` in it, it is refused (409) where the object is another by now."""
         return await self._request("PATCH", path, change, kind="application/merge-patch+json")
 
-    async def delete(self, path: str, **query: str) -> None:
-        """Deletes the object or the collection at `path`, if it is there."""
+    async def delete(
+        self, path: str, preconditions: Mapping[str, str] | None = None, **query: str
+    ) -> None:
+        """Deletes the object or the collection at `path`, if it is there; with preconditions (uid,
+        resourceVersion) only the very object that was seen."""
+        options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions}
         try:
-            await self._request("DELETE", path, query=query)
+            await self._request("DELETE", path, options if preconditions else None, query=query)
         except ApiError as error:
             if error.status != 404:
                 raise

@@ -4,19 +4,21 @@ them."""
 from __future__ import annotations
 
 from installer.resources.archive import Archive
-from installer.resources.base import Change, Payload, Resource
+from installer.resources.base import Change, Gone, Leaving, Payload, Resource
 from installer.resources.binary import Binary
 from installer.resources.certificate import Certificate
 from installer.resources.condition import Condition
 from installer.resources.directory import Absent, Directory
 from installer.resources.file import File
 from installer.resources.image import Image
+from installer.resources.ledger import Ledger
 from installer.resources.manifest import Manifest
 from installer.resources.module import Module
 from installer.resources.package import Package
 from installer.resources.service import Init, Service
 from installer.resources.symlink import Symlink
 from installer.resources.sysctl import Sysctl
+from installer.resources.trace import Trace
 from installer.resources.user import User
 
 __all__ = [
@@ -28,8 +30,11 @@ __all__ = [
     "Condition",
     "Directory",
     "File",
+    "Gone",
     "Image",
     "Init",
+    "Leaving",
+    "Ledger",
     "Manifest",
     "Module",
     "Package",
@@ -38,5 +43,6 @@ __all__ = [
     "Service",
     "Symlink",
     "Sysctl",
+    "Trace",
     "User",
 ]

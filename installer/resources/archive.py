@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from installer.resources.base import Change, Payload
+from installer.resources.records import departure, keep, left, put_back
 from installer.resources.shell import digest_of, make_parent, quote, short
 from installer.resources.symlink import switch
 
@@ -67,6 +68,18 @@ class Archive:
             timeout_s=300,
         )
 
+    def left(self) -> str:
+        """Whether the release or the link are ours."""
+        return "".join(f"(\n{left(path)})\n" for path in self._places)
+
+    def departure(self, seen: str, changing: Collection[str]) -> Change | None:
+        """The link first, so that it never leads nowhere."""
+        return departure(seen, "".join(put_back(path) for path in self._places))
+
+    @property
+    def _places(self) -> tuple[str, ...]:
+        return (self.link, self.path) if self.link else (self.path,)
+
     @property
     def _stamp(self) -> str:
         return f"{self.sha256} {self.strip} {' '.join(self.only)}".strip()
@@ -75,7 +88,7 @@ class Archive:
         path, new, old = (quote(self.path + end) for end in ("", ".romana-new", ".romana-old"))
         only = "".join(f" {quote(member)}" for member in self.only)
         return (
-            f"{make_parent(self.path)}"
+            f"{keep(self.path)}{make_parent(self.path)}"
             f"echo '{self.sha256}  archive' | sha256sum -c --quiet -\n"
             f"rm -rf {new} {old}\nmkdir {new}\n"
             f"tar -xf archive -C {new} --no-same-owner --strip-components={self.strip}{only}\n"

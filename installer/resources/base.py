@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +67,53 @@ class Resource(Protocol):
             changing: ids of resources of the same host that this run changes before this one; a
                 service that depends on one of them has to restart.
         """
+
+
+@runtime_checkable
+class Leaving(Protocol):
+    """A resource that can be taken off a host again, so that what was there before is there."""
+
+    @property
+    def id(self) -> str:
+        """As `Resource.id`."""
+
+    @property
+    def digest(self) -> str:
+        """As `Resource.digest`."""
+
+    def left(self) -> str:
+        """POSIX sh that prints what is there of it and ours, and nothing once it is off."""
+
+    def departure(self, seen: str, changing: Collection[str]) -> Change | None:
+        """The change that takes it off, or None where nothing of it is left.
+
+        Args:
+            seen: standard output of `left`.
+            changing: ids of resources of the same host that this run changes before this one.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The wish that a resource is off the host: a resource like any other, so that taking off is
+    planned, shown, carried out and looked at again as laying down is."""
+
+    resource: Leaving
+
+    @property
+    def id(self) -> str:
+        """That of the resource."""
+        return self.resource.id
+
+    @property
+    def digest(self) -> str:
+        """That of the resource."""
+        return self.resource.digest
+
+    def probe(self) -> str:
+        """Prints what is left of it."""
+        return self.resource.left()
+
+    def compare(self, seen: str, changing: Collection[str]) -> Change | None:
+        """Its departure."""
+        return self.resource.departure(seen, changing)

@@ -7,8 +7,8 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from installer.resources.base import Change, Payload
+from installer.resources.records import STAMPS, departure, keep, left, put_back
 from installer.resources.shell import (
-    STAMPS,
     digest_of,
     make_parent,
     quote,
@@ -80,6 +80,14 @@ class Binary:
             timeout_s=300,
         )
 
+    def left(self) -> str:
+        """Whether it is ours."""
+        return left(self.path)
+
+    def departure(self, seen: str, changing: Collection[str]) -> Change | None:
+        """Removed, or what was there before put back."""
+        return departure(seen, f"{put_back(self.path)}rm -f {quote(self._stamp)}\n")
+
     @property
     def _carried(self) -> str:
         return "binary.gz" if self.source.name.endswith(".gz") else "binary"
@@ -88,7 +96,7 @@ class Binary:
         path, new = quote(self.path), quote(f"{self.path}.romana-new")
         unpack = "gzip -dc binary.gz" if self._carried.endswith(".gz") else "cat binary"
         return (
-            f"{make_parent(self.path)}"
+            f"{keep(self.path)}{make_parent(self.path)}"
             f"{unpack} >{new}\n"
             f"sum=$(sha256sum <{new})\n"
             f'[ "${{sum%% *}}" = {self.sha256} ] || '

@@ -6,12 +6,14 @@ from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass
 
 from installer.resources.base import Change
-from installer.resources.shell import digest_of, quote
+from installer.resources.records import keep_access
+from installer.resources.shell import digest_of, make_directory, quote
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A directory; what is in it is left alone."""
+    """A directory; what is in it is left alone. When all is taken off, the ledger has it: see
+    `ledger`."""
 
     path: str
     _: KW_ONLY
@@ -42,7 +44,8 @@ class Directory:
             before=seen.strip().replace("|", " "),
             after=wanted.replace("|", " "),
             repair=(
-                f"mkdir -p {path}\nchown {quote(self.owner)} {path}\nchmod {self.mode:04o} {path}\n"
+                f"{keep_access(self.path)}{make_directory(self.path)}"
+                f"chown {quote(self.owner)} {path}\nchmod {self.mode:04o} {path}\n"
             ),
         )
 

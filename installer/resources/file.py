@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass, field
 
 from installer.resources.base import Change, Payload
+from installer.resources.records import departure, keep, left, put_back
 from installer.resources.shell import digest_of, install_file, quote, sha256, short
 
 SHOWN_BYTES = 32768
@@ -86,8 +87,17 @@ class File:
         return Change(
             before=f"{mode} {owner}",
             after=f"{self.mode:o} {self.owner}",
-            repair=f"chown {quote(self.owner)} {path}\nchmod {self.mode:04o} {path}\n",
+            repair=f"{keep(self.path)}chown {quote(self.owner)} {path}\n"
+            f"chmod {self.mode:04o} {path}\n",
         )
+
+    def left(self) -> str:
+        """Whether it is ours."""
+        return left(self.path)
+
+    def departure(self, seen: str, changing: Collection[str]) -> Change | None:
+        """Removed, or what was there before put back."""
+        return departure(seen, put_back(self.path))
 
     def _replace(self, before: str, old: bytes) -> Change:
         after = short(sha256(self.data))

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from installer.resources.base import Change, Payload
+from installer.resources.records import departure
 from installer.resources.shell import digest_of, quote, short
 
 _LABEL = "romana.sha256"
@@ -78,3 +79,15 @@ class Image:
             files=(Payload(name=carried, source=self.source),),
             timeout_s=300,
         )
+
+    def left(self) -> str:
+        """Whether an image of this name bears our label."""
+        labelled = f"(\n{self.probe()}) | grep -qx '[0-9a-f][0-9a-f]*'"
+        return f"if {labelled}; then echo ours; fi\n"
+
+    def departure(self, seen: str, changing: Collection[str]) -> Change | None:
+        """Removed from containerd, under all the names that it has there."""
+        ctr = f"ctr -n {quote(self.namespace)} images"
+        digest = f"{ctr} ls {quote(f'name=={self.ref}')} | awk 'NR == 2 {{ print $3 }}'"
+        names = f"{ctr} ls | awk -v digest=\"$digest\" '$3 == digest {{ print $1 }}'"
+        return departure(seen, f"digest=$({digest})\n{names} | xargs -r {ctr} rm --sync\n")

@@ -12,6 +12,8 @@ import yaml
 from installer.resources.base import Change, Payload
 from installer.resources.shell import digest_of, quote, short
 
+KUBECTL_CACHE = "/run/romana/kubectl"
+"""Not in the home of whoever we log in as."""
 _PROBE_LIMIT_S = 5
 """An API server that has no etcd takes questions and does not answer them."""
 _REPAIR_LIMIT_S = 30
@@ -82,7 +84,10 @@ class Manifest:
 
     def _kubectl(self, limit_s: int) -> str:
         kubeconfig = quote(self.kubeconfig)
-        return f"{quote(self.kubectl)} --kubeconfig={kubeconfig} --request-timeout={limit_s}s"
+        return (
+            f"{quote(self.kubectl)} --kubeconfig={kubeconfig} --cache-dir={KUBECTL_CACHE} "
+            f"--request-timeout={limit_s}s"
+        )
 
     def _objects(self) -> list[dict[str, Any]]:
         return [item for item in yaml.safe_load_all(self.content) if item]

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from installer.resources.base import Change, Payload
+from installer.resources.records import departure, left, put_back
 from installer.resources.shell import digest_of, install_file, quote, sha256, sum_of
 
 
@@ -65,3 +66,11 @@ class Module:
             + "".join(f"modprobe {quote(module)}\n" for module in missing),
             files=(Payload(name="modules", content=self._content),),
         )
+
+    def left(self) -> str:
+        """Whether the file is ours."""
+        return left(self._path)
+
+    def departure(self, seen: str, changing: Collection[str]) -> Change | None:
+        """The file goes; what is loaded stays until the next boot, since others may use it."""
+        return departure(seen, put_back(self._path))

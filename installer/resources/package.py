@@ -7,11 +7,15 @@ from dataclasses import KW_ONLY, dataclass
 from fnmatch import fnmatchcase
 
 from installer.resources.base import Change
+from installer.resources.records import GONE, STAMPS
 from installer.resources.shell import digest_of, quote
 
 _POLICY = "/usr/sbin/policy-rc.d"
 _LISTS = "/var/lib/romana/apt/lists"
 """Where apt keeps what it knows of sources that it is to look at alone."""
+_OURS = f"{STAMPS}/packages"
+"""Packages that were not on the host before we installed them, dependencies included."""
+_PLANNED = f"{_OURS}.planned"
 _MARK = "romana-install: services are started by their own resources"
 
 
@@ -88,15 +92,76 @@ class Package:
             hold += f"mkdir -p {_LISTS}/partial\n"
         return (
             "export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8\n"
-            f"{_wait_for_lock(self.lock_timeout_s)}{hold}"
+            f"{_wait_for_lock(self.lock_timeout_s)}{hold}{_record_planned()}"
             # What a killed run left half done; asked first, since it needs the lock.
             '[ -z "$(dpkg --audit)" ] || dpkg --configure -a\n'
-            f"install() {{ {apt} install -y --no-install-recommends {words}; }}\n"
+            # What it will bring is recorded first: "Inst NAME (...)" is new, "Inst NAME [...]"
+            # an upgrade of what was there.
+            f"plan() {{ {apt} install -s --no-install-recommends {words} | "
+            f"sed -n 's/^Inst \\([^ ]*\\) (.*/\\1/p' >>{_PLANNED}; }}\n"
+            f"install() {{ plan; {apt} install -y --no-install-recommends {words}; }}\n"
             f"if ! {apt} install -s --no-install-recommends {words} >/dev/null 2>&1; then "
             f"{apt} update; fi\n"
             # A list that knows the package may name a version that the mirror has replaced since.
-            f"install || {{ {apt} update && install; }}\n"
+            f"install || {{ {apt} update && install; }}\n{_record_planned()}"
         )
+
+    def left(self) -> str:
+        """Prints the names of packages that we have brought and that are there."""
+        return (
+            f"[ -e {_OURS} ] || [ -e {_PLANNED} ] || exit 0\necho recorded\n"
+            f"names=$(cat {_OURS} {_PLANNED} 2>/dev/null | sort -u)\n"
+            # Without a name, dpkg-query tells of all packages there are.
+            '[ -n "$names" ] || exit 0\n'
+            'echo "$names" | xargs '
+            "dpkg-query -W -f='${db:Status-Abbrev}|${Package}|${Version}\\n' 2>/dev/null | "
+            "sed -n 's/^.[^n] *|\\([^|]*\\)|.*/\\1/p'\n"
+        )
+
+    def departure(self, seen: str, changing: Collection[str]) -> Change | None:
+        """Purged, configuration files included. What something else on the host has come to need
+        since stays."""
+        if not (names := seen.split()[1:]) and not seen.strip():
+            return None
+        return Change(
+            before=f"{len(names)} of ours",
+            after=GONE,
+            diff="\n".join(f"-{name}" for name in names),
+            repair=self._purge(names) + f"rm -f {_OURS} {_PLANNED}\n",
+            timeout_s=600,
+        )
+
+    def _purge(self, names: list[str]) -> str:
+        """By dpkg itself, which never takes more than it is told; apt would take what depends on
+        it as well."""
+        if not names:
+            return ""
+        words = " ".join(quote(name) for name in names)
+        return (
+            "export DEBIAN_FRONTEND=noninteractive LC_ALL=C\n"
+            f"{_wait_for_lock(self.lock_timeout_s)}"
+            '[ -z "$(dpkg --audit)" ] || dpkg --configure -a\n'
+            f"said=$(dpkg --purge {words} 2>&1) || {{\n"
+            "wrong=$(echo \"$said\" | grep '^dpkg: error' | "
+            "grep -v -e 'dependency problems' -e 'error processing package' || :)\n"
+            '[ -z "$wrong" ] || { echo "$said" | tail -n 20; exit 1; }\n'
+            'echo "$said" | sed -n \'s/.*dependency problems prevent removal of \\(.*\\):/'
+            "\\1 stays: other packages need it/p'\n}\n"
+        )
+
+
+def _record_planned() -> str:
+    """Sh text that counts as ours what was to be brought, also by a run that was killed since, and
+    is there."""
+    return (
+        f"mkdir -p {STAMPS}\n"
+        f"if [ -s {_PLANNED} ]; then\n: >>{_OURS}\n"
+        f"sort -u {_PLANNED} | xargs "
+        "dpkg-query -W -f='${db:Status-Abbrev}|${Package}|${Version}\\n' 2>/dev/null | "
+        "sed -n 's/^.[^nc] *|\\([^|]*\\)|.*/\\1/p' | "
+        f"sort -u - {_OURS} >{_OURS}.new\n"
+        f"mv -f {_OURS}.new {_OURS}\nfi\nrm -f {_PLANNED}\n"
+    )
 
 
 def _alone(sources: str) -> str:

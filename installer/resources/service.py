@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 from installer.resources.base import Change, Payload, Resource
 from installer.resources.condition import wait_for
 from installer.resources.file import unified
+from installer.resources.records import STAMPS, departure, left, put_back
 from installer.resources.shell import (
-    STAMPS,
     digest_of,
     install_file,
     quote,
@@ -49,6 +49,12 @@ class Init(Protocol):
 
     def stop(self, name: str) -> str:
         """Sh text that stops the service, and ends when it has stopped."""
+
+    def forget(self, name: str) -> str:
+        """Sh text that undoes `enable`, before the definition is taken away."""
+
+    def reload(self) -> str:
+        """Sh text that reads all definitions again."""
 
     def restart(self, name: str) -> str:
         """Sh text that starts the service, or restarts it if it runs, as its definition is now."""
@@ -117,6 +123,10 @@ class Service:
     def _stamp(self) -> str:
         return f"{STAMPS}/services/{self.name}"
 
+    @property
+    def _was(self) -> str:
+        return f"{STAMPS}/services.before/{self.name}"
+
     def probe(self) -> str:
         """Prints the definition's digest, the recorded inputs, the state, and the definition if it
         differs."""
@@ -157,12 +167,12 @@ class Service:
         write = install_file("unit", path, mode=0o644, owner="root:root") if rewritten else ""
         enable = self.init.enable(self.name)
         if not restart:
-            return write + enable
+            return self._keep() + write + enable
         running = f"{self.init.state(self.name).strip()} | grep -q ' active$'"
         log = f"echo 'its log ends:'\n{self.init.log(self.name, LOG_LINES)}"
         late = f"{self.name} was not ready within {self.ready_timeout_s} s"
         return (
-            f"{write}{enable}rm -f {quote(self._stamp)}\n"
+            f"{self._keep()}{write}{enable}rm -f {quote(self._stamp)}\n"
             f"if ! {self.init.restart(self.name).strip()}; then\n"
             f"echo {quote(f'{self.name} did not start')}\n{log}exit 1\nfi\n"
             + wait_for(
@@ -172,6 +182,35 @@ class Service:
                 stop=self.init.failed(self.name),
             )
             + write_stamp(self._stamp, self.digest)
+        )
+
+    def _keep(self) -> str:
+        """Records once how a service of this name was before."""
+        return (
+            f"[ -e {quote(self._was)} ] || {{ mkdir -p {STAMPS}/services.before\n"
+            f"{self.init.state(self.name).strip()} >{quote(self._was)}\n}}\n"
+        )
+
+    def left(self) -> str:
+        """Whether its definition is ours, and how it was before."""
+        return f"(\n{left(self.init.path(self.name))})\ncat {quote(self._was)} 2>/dev/null || :\n"
+
+    def departure(self, seen: str, changing: Collection[str]) -> Change | None:
+        """Stopped, its definition removed; one that was there before is as it was again."""
+        enabled, active = "enabled" in seen.split(), "active" in seen.split()
+        init, name = self.init, self.name
+        known = f"[ -e {quote(init.path(name))} ]"
+        again = (
+            init.enable(name) if enabled else f"! {known} || {{ {init.disable(name).strip()}; }}\n"
+        )
+        return departure(
+            seen,
+            f"if ! {init.state(name).strip()} | grep -q ' inactive$'; then\n{init.stop(name)}fi\n"
+            f"{{ {init.forget(name).strip()}; }} 2>/dev/null || :\n"
+            f"{put_back(init.path(name))}{init.reload()}{again}"
+            f"{init.start(name) if active else ''}"
+            f"rm -f {quote(self._stamp)} {quote(self._was)}\n",
+            timeout_s=180,
         )
 
 

@@ -6,9 +6,7 @@ import hashlib
 import shlex
 from pathlib import PurePosixPath
 
-STAMPS = "/var/lib/romana/installer"
-"""Where hosts record what the installer made of them: inputs of services, digests of large
-files."""
+from installer.resources.records import BEFORE, keep
 
 quote = shlex.quote
 
@@ -36,8 +34,18 @@ def sum_of(path: str) -> str:
 
 def make_parent(path: str) -> str:
     """Sh text that makes the directory `path` is to lie in, where it is missing."""
-    parent = str(PurePosixPath(path).parent)
-    return f"[ -d {quote(parent)} ] || mkdir -p {quote(parent)}\n"
+    return make_directory(str(PurePosixPath(path).parent))
+
+
+def make_directory(path: str) -> str:
+    """Sh text that makes a directory where it is missing, and records that it was: of itself and
+    of those above it."""
+    return (
+        f"[ -d {quote(path)} ] || {{ d={quote(path)}\n"
+        'while [ -n "$d" ] && [ ! -d "$d" ]; do\n'
+        f'r={BEFORE}"$d.absent"; mkdir -p "${{r%/*}}"; [ -e "$r" ] || : >"$r"; d=${{d%/*}}\ndone\n'
+        f"mkdir -p {quote(path)}; }}\n"
+    )
 
 
 def install_file(name: str, path: str, *, mode: int, owner: str) -> str:
@@ -45,7 +53,7 @@ def install_file(name: str, path: str, *, mode: int, owner: str) -> str:
     more than `mode`."""
     new = quote(f"{path}.romana-new")
     return (
-        f"{make_parent(path)}"
+        f"{keep(path)}{make_parent(path)}"
         f"(umask 077 && cat {quote(name)} >{new})\n"
         f"chown {quote(owner)} {new}\n"
         f"chmod {mode:04o} {new}\n"
@@ -67,5 +75,5 @@ def write_stamp(path: str, word: str) -> str:
         path: absolute, below STAMPS.
         word: what to record, as one word of sh: quoted text, or "$variable" in double quotes.
     """
-    new = quote(f"{path}.new")
-    return f"{make_parent(path)}printf '%s\\n' {word} >{new}\nmv -f {new} {quote(path)}\n"
+    new, parent = quote(f"{path}.new"), quote(str(PurePosixPath(path).parent))
+    return f"mkdir -p {parent}\nprintf '%s\\n' {word} >{new}\nmv -f {new} {quote(path)}\n"

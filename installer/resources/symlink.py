@@ -6,13 +6,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from installer.resources.base import Change
+from installer.resources.records import departure, keep, left, put_back
 from installer.resources.shell import digest_of, make_parent, quote
 
 
 def switch(path: str, target: str) -> str:
     """Sh text that points the link `path` at `target` by an atomic rename."""
     new = quote(f"{path}.romana-new")
-    return f"{make_parent(path)}ln -sfn {quote(target)} {new}\nmv -fT {new} {quote(path)}\n"
+    return (
+        f"{keep(path)}{make_parent(path)}"
+        f"ln -sfn {quote(target)} {new}\nmv -fT {new} {quote(path)}\n"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +55,11 @@ class Symlink:
             after=self.target,
             repair=switch(self.path, self.target),
         )
+
+    def left(self) -> str:
+        """Whether it is ours."""
+        return left(self.path)
+
+    def departure(self, seen: str, changing: Collection[str]) -> Change | None:
+        """Removed, or what was there before put back."""
+        return departure(seen, put_back(self.path))

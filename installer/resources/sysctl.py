@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from installer.resources.base import Change, Payload
+from installer.resources.records import STAMPS, departure, left, put_back
 from installer.resources.shell import digest_of, install_file, quote, sha256, sum_of
 
 
@@ -16,10 +17,13 @@ class Sysctl:
     Args:
         name: of the file.
         settings: (key, value) with dots in the key: ("net.ipv4.ip_forward", "1").
+        also: keys that programs of ours set by themselves: their values are recorded too, and come
+            back when all is taken off.
     """
 
     name: str
     settings: tuple[tuple[str, str], ...]
+    also: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -35,6 +39,10 @@ class Sysctl:
     def path(self) -> str:
         """Of the file that keeps them."""
         return f"/etc/sysctl.d/90-{self.name}.conf"
+
+    @property
+    def _values(self) -> str:
+        return f"{STAMPS}/sysctls/{self.name}"
 
     @property
     def _content(self) -> bytes:
@@ -64,9 +72,38 @@ class Sysctl:
         return Change(
             before=" ".join(before) or f"{self.path} differs",
             after=" ".join(after) or "as wanted",
-            repair=install_file("settings", self.path, mode=0o644, owner="root:root")
+            repair=self._keep()
+            + install_file("settings", self.path, mode=0o644, owner="root:root")
             + "".join(_set(key, value) for key, value in wrong),
             files=(Payload(name="settings", content=self._content),),
+        )
+
+    def left(self) -> str:
+        """Whether the file is ours, or values are recorded."""
+        return f"{left(self.path)}[ ! -e {self._values} ] || echo values\n"
+
+    def departure(self, seen: str, changing: Collection[str]) -> Change | None:
+        """The file goes, and the values of before come back where they differ."""
+        return departure(
+            seen,
+            f"{put_back(self.path)}"
+            f"if [ -e {self._values} ]; then\n"
+            "while read -r key value; do\n"
+            'path=/proc/sys/$(echo "$key" | tr . /)\n'
+            '[ -e "$path" ] || continue\n'
+            '[ "$(cat "$path" | tr -s \'\\t \' \' \')" = "$value" ] || '
+            f'echo "$value" >"$path"\ndone <{self._values}\nrm -f {self._values}\nfi\n',
+        )
+
+    def _keep(self) -> str:
+        """Records each value once, before the first write."""
+        keys = " ".join(quote(key) for key in (*(key for key, _ in self.settings), *self.also))
+        return (
+            f"mkdir -p {STAMPS}/sysctls\n: >>{self._values}\nfor key in {keys}; do\n"
+            f'grep -q "^$key " {self._values} && continue\n'
+            'path=/proc/sys/$(echo "$key" | tr . /)\n'
+            '[ ! -r "$path" ] || echo "$key $(cat "$path" | tr -s \'\\t \' \' \')" '
+            f">>{self._values}\ndone\n"
         )
 
 

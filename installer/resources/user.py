@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass
 
 from installer.resources.base import Change
+from installer.resources.records import BACK, GONE, STAMPS
 from installer.resources.shell import digest_of, quote
 
 
@@ -28,6 +29,10 @@ class User:
         """Covers name, home and shell."""
         return digest_of(self.id, self.home, self.shell)
 
+    @property
+    def _record(self) -> str:
+        return f"{STAMPS}/users/{self.name}"
+
     def probe(self) -> str:
         """Prints home and shell."""
         return (
@@ -43,9 +48,34 @@ class User:
         name, home, shell = quote(self.name), quote(self.home), quote(self.shell)
         # Asked again: a package of the same run may have made the user since it was probed.
         repair = (
+            f"mkdir -p {STAMPS}/users\n"
+            f"[ -e {self._record} ] || "
+            f"{{ getent passwd {name} || echo absent; }} | cut -d: -f6,7 >{self._record}\n"
             f"if getent passwd {name} >/dev/null; then\n"
             f"usermod --home {home} --shell {shell} {name}\nelse\n"
             "useradd --system --user-group --no-create-home "
             f"--home-dir {home} --shell {shell} {name}\nfi\n"
         )
         return Change(before=there, after=wanted, repair=repair)
+
+    def left(self) -> str:
+        """Prints what was recorded of the user before."""
+        return f"cat {self._record} 2>/dev/null || :\n"
+
+    def departure(self, seen: str, changing: Collection[str]) -> Change | None:
+        """Removed with its group, or given its home and shell back."""
+        if not (was := seen.strip()):
+            return None
+        name = quote(self.name)
+        home, _, shell = was.partition(":")
+        remove = (
+            f"! getent passwd {name} >/dev/null || userdel {name}\n"
+            f"! getent group {name} >/dev/null || groupdel {name}\n"
+        )
+        restore = f"usermod --home {quote(home)} --shell {quote(shell)} {name}\n"
+        absent = was == "absent"
+        return Change(
+            before="ours" if absent else "changed",
+            after=GONE if absent else BACK,
+            repair=f"{remove if absent else restore}rm -f {self._record}\n",
+        )

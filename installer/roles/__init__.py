@@ -7,6 +7,7 @@ kinds there.
 
 from __future__ import annotations
 
+from installer.roles import traces
 from installer.roles.balancer import balancer
 from installer.roles.base import base
 from installer.roles.control_plane import control_plane
@@ -26,7 +27,13 @@ from installer.roles.verify import verify
 ROLES = (
     Role(name="base", title="Prepare the system", on="all", resources=base),
     Role(name="pki", title="Lay down certificates and keys", on="all", resources=pki),
-    Role(name="runtime", title="Run the container runtime", on="all", resources=runtime),
+    Role(
+        name="runtime",
+        title="Run the container runtime",
+        on="all",
+        resources=runtime,
+        traces=traces.runtime,
+    ),
     Role(name="images", title="Import images", on="all", resources=images),
     Role(name="balancer", title="Balance the API servers", on="balanced", resources=balancer),
     Role(
@@ -49,11 +56,29 @@ ROLES = (
         on="first-controller",
         resources=network_objects,
     ),
-    Role(name="network", title="Run the network", on="all", resources=network),
-    Role(name="kubelet", title="Run the kubelet", on="all", resources=kubelet),
+    Role(
+        name="network",
+        title="Run the network",
+        on="all",
+        resources=network,
+        traces=traces.network,
+    ),
+    Role(
+        name="kubelet",
+        title="Run the kubelet",
+        on="all",
+        resources=kubelet,
+        traces=traces.pods,
+    ),
     Role(name="kube-proxy", title="Run the service proxy", on="all", resources=kube_proxy),
     Role(name="verify", title="See that nodes are ready", on="all", resources=verify),
-    Role(name="snapshots", title="Keep snapshots of etcd", on="controller", resources=snapshots),
+    Role(
+        name="snapshots",
+        title="Keep snapshots of etcd",
+        on="controller",
+        resources=snapshots,
+        traces=traces.schedule,
+    ),
     Role(
         name="etcd-leaving",
         title="Let etcd members go that leave",

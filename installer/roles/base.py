@@ -11,6 +11,7 @@ from installer.resources import (
     Archive,
     Condition,
     File,
+    Ledger,
     Module,
     Package,
     Resource,
@@ -27,6 +28,45 @@ PACKAGES = "/opt/romana/packages"
 """Where hosts without an archive in reach have the packages that were brought to them."""
 PACKAGE_SOURCES = "/etc/romana/packages.list"
 """Not below /etc/apt: the host's own updates are none of ours."""
+FILLED = (
+    "/etc/cni",
+    "/etc/containerd",
+    "/etc/haproxy",
+    "/etc/kubernetes",
+    "/etc/romana",
+    "/opt/cni",
+    "/opt/containerd",
+    "/opt/etcd",
+    "/opt/romana",
+    "/run/containerd",
+    "/run/romana",
+    "/usr/libexec/kubernetes",
+    "/var/lib/cni",
+    "/var/lib/containerd",
+    "/var/lib/etcd",
+    "/var/lib/etcd/member",
+    "/var/lib/haproxy",
+    "/var/lib/kube-proxy",
+    "/var/lib/kubelet",
+    "/var/lib/romana/apt",
+    "/var/lib/romana/snapshots",
+    "/var/log/containers",
+    "/var/log/pods",
+)
+"""Directories that our programs fill while they run."""
+_SET_BY_PROGRAMS = ("net.ipv4.conf.all.route_localnet", "net.ipv6.conf.all.forwarding")
+_SET_ON_MACHINES = (
+    "kernel.keys.root_maxbytes",
+    "kernel.keys.root_maxkeys",
+    "kernel.panic",
+    "kernel.panic_on_oops",
+    "vm.overcommit_memory",
+    "vm.panic_on_oom",
+    "net.netfilter.nf_conntrack_max",
+    "net.netfilter.nf_conntrack_tcp_timeout_close_wait",
+    "net.netfilter.nf_conntrack_tcp_timeout_established",
+)
+"""What the kubelet and the service proxy set at their start."""
 _FORWARDING = (("net.ipv4.ip_forward", "1"),)
 _WATCHES = (
     # Each kubelet, containerd and agent watches files; the default of 128 instances runs out.
@@ -39,6 +79,7 @@ def base(target: Target) -> Iterator[Resource]:
     """Packages in one go, then modules and kernel settings. A host that is itself a container has
     its machine's kernel:
     only what belongs to its own network is set there."""
+    yield Ledger(FILLED, nftables=target.facts.init == "systemd")
     if target.cluster.package_mirror:
         yield File("/etc/apt/sources.list", _sources(target))
     if target.cluster.package_repository:
@@ -50,12 +91,21 @@ def base(target: Target) -> Iterator[Resource]:
     if target.host.is_controller:
         # Before the package, which makes the same user where it finds none.
         yield User("etcd", home="/var/lib/etcd")
+    if target.cluster.balanced:
+        yield User("haproxy", home="/var/lib/haproxy")
     yield Package(packages(target), only_from=_only_from(target))
-    if not target.facts.container:
-        yield Module("romana", modules(target))
-    yield Sysctl("romana", _FORWARDING if target.facts.container else _FORWARDING + _WATCHES)
+    yield from _kernel(target)
     if target.facts.init == "upstart":
         yield from _as_systemd_does(target)
+
+
+def _kernel(target: Target) -> Iterator[Resource]:
+    if target.facts.container:
+        yield Sysctl("romana", _FORWARDING, also=_SET_BY_PROGRAMS)
+        return
+    yield Module("romana", modules(target))
+    also = _SET_BY_PROGRAMS + _SET_ON_MACHINES
+    yield Sysctl("romana", _FORWARDING + _WATCHES, also=also)
 
 
 def system(target: Target) -> str:

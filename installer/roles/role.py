@@ -12,7 +12,7 @@ from installer.cluster import Cluster, Host
 from installer.etcd import Membership
 from installer.hosts.facts import Facts
 from installer.pki import Credentials
-from installer.resources.base import Resource
+from installer.resources.base import Leaving, Resource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,11 @@ class Target:
         return self.host == next(there, None)
 
 
+def nothing(target: Target) -> Iterator[Leaving]:
+    """No traces."""
+    return iter(())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
     """One step of an installation. Roles run in their order; a role runs on all its hosts at once,
@@ -45,6 +50,7 @@ class Role:
     `on` says which hosts: every host, those of the control plane, the first controller that can be
     reached (what is applied to the cluster once), those that run pods, or every host of a cluster
     with several API servers. A role that `undoes` has nothing to do on a new host.
+    `traces` is what its programs leave on a host while they run, for the day when all is taken off.
     """
 
     name: str
@@ -52,3 +58,4 @@ class Role:
     on: Literal["all", "controller", "first-controller", "nodes", "balanced"]
     resources: Callable[[Target], Iterator[Resource]]
     undoes: bool = False
+    traces: Callable[[Target], Iterator[Leaving]] = nothing

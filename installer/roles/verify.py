@@ -8,6 +8,7 @@ from shlex import quote
 
 from installer.hosts.init import of
 from installer.resources import Condition, Resource
+from installer.resources.manifest import KUBECTL_CACHE
 from installer.roles.asking import curl
 from installer.roles.kubelet import labels
 from installer.roles.network import agent_ready
@@ -60,7 +61,8 @@ def _labels(target: Target, node: str) -> Condition:
 def _role_label(name: str) -> Iterator[Resource]:
     """A kubelet may not give its own node a role; the administrator does, for people who read
     `kubectl get nodes`."""
-    kubectl = f"{BIN}/kubectl --kubeconfig={ADMIN_KUBECONFIG} --request-timeout=10s"
+    kubectl = f"{BIN}/kubectl --kubeconfig={ADMIN_KUBECONFIG} --cache-dir={KUBECTL_CACHE} "
+    kubectl += "--request-timeout=10s"
     yield Condition(
         f"node {name} shows its role",
         holds=f"{kubectl} get node {name} --show-labels | grep -qF '{ROLE_LABEL}='",

@@ -9,7 +9,7 @@ import click
 from installer.cluster import Platform
 from installer.commands.reporting import Reporting
 from installer.verbs import options
-from installer.verbs.options import wish_of
+from installer.verbs.options import hosts_of, wish_of
 from installer.verbs.outcome import asking, or_exit, run
 
 
@@ -116,14 +116,11 @@ def _converge(
     from installer.upgrade.settings import Settings
 
     wish = wish_of(**given)
-    hosts = tuple(host.strip() for host in limit.split(",") if host.strip())
-    if limit and not hosts:
-        raise click.BadParameter("names no host", param_hint="--limit")
     settings = or_exit(
         lambda: Settings(batch=parse(batch), drain_timeout_s=drain_timeout, bare=evict_bare_pods)
     )
     how = How(
-        check=check, limit=hosts, take_over=take_over, settings=settings,
+        check=check, limit=hosts_of(limit), take_over=take_over, settings=settings,
         confirm=asking(yes or as_json),
     )  # fmt: skip
     run(lambda reporting: converge(platform, wish, how, reporting), as_json, diff)

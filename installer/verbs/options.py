@@ -63,9 +63,7 @@ bundle = group(
     ),
     signers,
 )  # fmt: skip
-converging = group(
-    reaching,
-    bundle,
+looking = group(
     click.option("--check", is_flag=True, help="Say what would change, and change nothing."),
     click.option("--diff", is_flag=True, help="Show how files differ."),
     click.option("--limit", default="", metavar="HOSTS", help="Only these hosts: node1,node2."),
@@ -74,22 +72,50 @@ converging = group(
         is_flag=True,
         help="Take the cluster's lock from a run elsewhere that is dead.",
     ),
+)
+draining = group(
+    click.option(
+        "--drain-timeout", type=click.FloatRange(min=1), default=DRAIN_TIMEOUT_S,
+        show_default=True, metavar="SECONDS",
+        help="How long emptying a node may take, for an upgrade or because it leaves.",
+    ),
+    click.option(
+        "--evict-bare-pods", is_flag=True,
+        help="Evict also pods that nothing starts again.",
+    ),
+)  # fmt: skip
+converging = group(
+    reaching,
+    bundle,
+    looking,
     click.option(
         "--batch", default=DEFAULT, show_default=True, metavar="NUMBER|PERCENT",
         help="Of an upgrade: how many nodes may be down at once.",
     ),
-    click.option(
-        "--drain-timeout", type=click.FloatRange(min=1), default=DRAIN_TIMEOUT_S,
-        show_default=True, metavar="SECONDS",
-        help="Of an upgrade: how long emptying a node may take.",
-    ),
-    click.option(
-        "--evict-bare-pods", is_flag=True,
-        help="Of an upgrade: evict also pods that nothing starts again.",
-    ),
+    draining,
     json,
     yes,
 )  # fmt: skip
+leaving = group(
+    reaching,
+    looking,
+    draining,
+    click.option(
+        "--give-up",
+        is_flag=True,
+        help="The cluster may lose the majority of its controllers, and so its control plane.",
+    ),
+    json,
+    yes,
+)
+
+
+def hosts_of(limit: str) -> tuple[str, ...]:
+    """The hosts that --limit names; none for all."""
+    hosts = tuple(host.strip() for host in limit.split(",") if host.strip())
+    if limit and not hosts:
+        raise click.BadParameter("names no host", param_hint="--limit")
+    return hosts
 
 
 def wish_of(ask_sudo_password: bool, **given: Any) -> Wish:

@@ -58,6 +58,15 @@ class Systemd:
         """Takes the link of the boot away; what runs goes on."""
         return f"systemctl disable --quiet {_unit_name(name)}\n"
 
+    def forget(self, name: str) -> str:
+        """The link of the boot and earlier failures."""
+        unit = _unit_name(name)
+        return f"systemctl disable --quiet {unit}; systemctl reset-failed {unit}\n"
+
+    def reload(self) -> str:
+        """All unit files."""
+        return "systemctl daemon-reload\n"
+
     def start(self, name: str) -> str:
         """Does not wait for readiness, which the service asks for itself."""
         return f"systemctl start --no-block {_unit_name(name)}\n"

@@ -89,6 +89,14 @@ class Upstart:
             "initctl reload-configuration\n"
         )
 
+    def forget(self, name: str) -> str:
+        """A job starts at boot because its file is there: nothing else is to be undone."""
+        return ":\n"
+
+    def reload(self) -> str:
+        """All job files."""
+        return "initctl reload-configuration\n"
+
     def start(self, name: str) -> str:
         """Does not wait: readiness is asked for by the service."""
         return (

@@ -18,7 +18,7 @@ from installer.engine.script import probes, repairs
 from installer.hosts.gather import SCRIPT
 from installer.hosts.init import Systemd, Upstart
 from installer.resources import Resource, Service
-from installer.roles import ROLES
+from installer.roles import ROLES, leaving
 from installer.roles.role import Target
 
 Targets = Callable[..., Target]
@@ -60,12 +60,21 @@ def scripts(target: Target) -> Iterator[str]:
         changes = [change for item in found if (change := _compared(item, state))]
         assert changes
         yield repairs(changes, "marker", [change.prepare for change in changes])
+    yield from _leaving(target)
     for each in found:
         if isinstance(each, Service):
             verbs = ("state", "enable", "disable", "start", "stop", "restart", "failed")
             yield "".join(getattr(each.init, verb)(each.name) for verb in verbs)
             yield each.init.log(each.name, 5)
             return
+
+
+def _leaving(target: Target) -> Iterator[str]:
+    """What a reset sends."""
+    found = wanted(leaving.leaving(), leaving.target(target.cluster, target.host, target.facts))
+    yield probes(found.resources, "marker")
+    changes = [each.compare("there enabled active\nname\n", ()) for each in found.resources]
+    yield repairs([each for each in changes if each], "marker")
 
 
 def _compared(item: Resource, state: str):  # noqa: ANN202
