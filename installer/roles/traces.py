@@ -108,7 +108,9 @@ def schedule(target: Target) -> Iterator[Leaving]:
         found="command -v systemctl >/dev/null || exit 0\n"
         f"systemctl is-enabled {timer} 2>/dev/null | grep -x enabled || :\n"
         f"systemctl is-active {timer} 2>/dev/null | grep -x active || :\n",
-        removal=f"systemctl disable --quiet --now {timer}\n",
+        removal=f"systemctl disable --quiet --now {timer}\n"
+        "systemctl stop romana-snapshot.service\n"
+        "systemctl reset-failed romana-snapshot.service 2>/dev/null || :\n",
     )
 
 
