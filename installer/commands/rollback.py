@@ -25,7 +25,7 @@ from installer.hosts.init import of
 from installer.hosts.session import Session
 from installer.observers.tally import Tally
 from installer.resources import Condition
-from installer.resources.shell import STAMPS
+from installer.resources.records import STAMPS
 from installer.resources.symlink import switch
 from installer.roles.network import CURRENT, READY, RELEASES
 from installer.roles.role import Role
