@@ -38,6 +38,40 @@ class Collection:
     make: Callable[[int], Object]
 
 
+class Awaited:
+    """Changes of pods by address, until the kernel has them."""
+
+    def __init__(self) -> None:
+        self._since: dict[bytes, float] = {}
+        self._overtaken: set[bytes] = set()
+        self._folded = 0
+        self._commits = 0
+        self._milliseconds: list[float] = []
+
+    def add(self, address: bytes, at: float) -> None:
+        """A change was sent, at a time in the loop's seconds."""
+        if address in self._since:
+            self._overtaken.add(address)
+            self._folded += 1
+        self._since[address] = at
+
+    def heard(self, commit: Commit) -> None:
+        """The kernel has committed something."""
+        self._commits += 1
+        for address in commit.addresses & self._since.keys():
+            self._milliseconds.append(1000 * (commit.at - self._since.pop(address)))
+
+    @property
+    def lost(self) -> int:
+        """How many are awaited that the kernel should have. After a change was overtaken by the
+        next there may be nothing to commit."""
+        return len(self._since.keys() - self._overtaken)
+
+    def told(self) -> Told:
+        """What there is to tell once the kernel has all."""
+        return Told(tuple(self._milliseconds), self._commits, self._folded + len(self._since))
+
+
 class Api:
     """Serves a cluster."""
 
@@ -122,26 +156,20 @@ class Api:
 
         A pod that goes again before the kernel has got it may leave nothing to commit. Changes are
         committed in their order; so with the one of a last pod, and the transactions of the same
-        change, the kernel has them all.
+        change, the kernel has them all. Another one stays throughout: a set that became empty would
+        be deleted as a whole, and no commit would name its elements.
         """
         loop = asyncio.get_running_loop()
-        waiting: dict[bytes, float] = {}
-        overtaken: set[bytes] = set()
-        found: list[float] = []
-        folded = commits = 0
+        awaited = Awaited()
+        last, staying = self._cluster.probe(CYCLE), self._cluster.probe(CYCLE + 1)
+        await self.send("ADDED", POD, staying)
         began, sent, total = loop.time(), 0, int(order.rate * order.seconds)
-        last = self._cluster.probe(CYCLE)
-        end = last.addresses[0].packed
         marked = ended = False
         while not ended:
             while sent < min(total, order.rate * (loop.time() - began)):
                 pod = self._cluster.probe(sent % CYCLE)
-                address = pod.addresses[0].packed
-                if address in waiting:
-                    overtaken.add(address)
-                    folded += 1
                 what = "DELETED" if sent // CYCLE % 2 else "ADDED"
-                waiting[address] = await self.send(what, POD, pod)
+                awaited.add(pod.addresses[0].packed, await self.send(what, POD, pod))
                 sent += 1
                 if sent == total:
                     await self.send("ADDED", POD, last)
@@ -150,15 +178,14 @@ class Api:
                 commit = await asyncio.wait_for(self._commits.get(), patience)
             except asyncio.TimeoutError:
                 ended = marked
-                continue
-            commits += 1
-            marked |= end in commit.addresses
-            for address in commit.addresses & waiting.keys():
-                found.append(1000 * (commit.at - waiting.pop(address)))
-        await self.send("DELETED", POD, last)
-        if lost := waiting.keys() - overtaken:
-            return Told(failure=f"the kernel never got {len(lost)} of {total} changes: {order}")
-        return Told(tuple(found), commits, folded + len(waiting))
+            else:
+                awaited.heard(commit)
+                marked |= last.addresses[0].packed in commit.addresses
+        for each in (last, staying):
+            await self.send("DELETED", POD, each)
+        if awaited.lost:
+            return Told(failure=f"the kernel never got {awaited.lost} of {total} changes: {order}")
+        return awaited.told()
 
 
 def _none() -> Object:
@@ -189,7 +216,9 @@ def changed(cluster: Cluster, order: Change) -> tuple[str, Kind, Object]:
     if order.what == "pod removed":
         return "DELETED", POD, cluster.probe(number)
     local = number % shape.pods_per_node
-    policy = cluster.policy(shape.policies + local, app=cluster.app(local))
+    # Beyond the shape's own, and in the namespace of one of this host's pods.
+    first = -(-shape.policies // shape.iterations) * shape.iterations
+    policy = cluster.policy(first + local, app=cluster.app(local))
     return "ADDED" if order.what == "policy added" else "DELETED", POLICY, policy
 
 

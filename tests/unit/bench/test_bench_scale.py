@@ -6,8 +6,11 @@ import msgspec
 import pytest
 
 from romana.bench.errors import BenchError
+from romana.bench.scale.api import Awaited, changed
 from romana.bench.scale.command import checked, table, tenth
+from romana.bench.scale.commits import Commit
 from romana.bench.scale.documents import document, event, listing
+from romana.bench.scale.orders import Change, Told
 from romana.bench.scale.outcome import Kernel, Outcome, Start, Times
 from romana.bench.scale.synthetic import Cluster, Shape
 from romana.sources.kinds import (
@@ -119,3 +122,26 @@ def test_growth_is_shown():
     assert ("start to in force, s", "2.00", "6.00", "x 3.0") in cells
     assert not any("churn" in row[0] for row in cells)
     assert next(row for row in cells if row[0].startswith("idle"))[-1] == ""
+
+
+@pytest.mark.parametrize("policies", [0, 7, 100, 250])
+def test_a_new_policy_concerns_a_pod_of_this_host(policies):
+    cluster = Cluster(Shape(pods=2000, policies=policies, nodes=50, pods_per_node=100))
+    local = {cluster.pod(number).namespace for number in range(cluster.shape.pods_per_node)}
+    for number in range(5):
+        what, kind, policy = changed(cluster, Change("policy added", number))
+        assert (what, kind) == ("ADDED", POLICY)
+        assert policy.namespace in local
+        assert policy.name not in {each.name for each in cluster.policies()}
+
+
+def test_a_change_that_the_next_overtook_is_not_awaited_and_one_that_is_lost_is_told():
+    awaited = Awaited()
+    for address, at in ((b"a", 1.0), (b"b", 1.0), (b"c", 1.0), (b"b", 3.0)):
+        awaited.add(address, at)
+    assert awaited.lost == 2
+    awaited.heard(Commit(1.5, frozenset({b"a", b"other"})))
+    assert awaited.lost == 1, "c"
+    awaited.heard(Commit(4.0, frozenset({b"c"})))
+    assert awaited.lost == 0
+    assert awaited.told() == Told((500.0, 3000.0), 2, folded=2)
