@@ -3,11 +3,13 @@
     .venv/bin/python benchmarks/installing.py
     .venv/bin/python benchmarks/installing.py --servers 5 50 --round-trip 0 20 --runs 5 --json
 
-As root. Servers are this machine's (see lab_servers.py), reached by SSH through a way that takes
-its time (delay.py). `romana-install static` lays a whole cluster down on them once, with stand-ins
-for Kubernetes' programs from a site of our own; then the same command is timed, by the clock from
-its start to its end, with the processor time that it used itself. All servers share this machine's
-processors: with many of them, the clock tells their work more than the installer's.
+As root. `--first` gives the measured runs and the servers the processors before all else on this
+machine, for one that is busy with other work. Servers are this machine's (see lab_servers.py),
+reached by SSH through a way that takes its time (delay.py). `romana-install static` lays a whole
+cluster down on them once, with stand-ins for Kubernetes' programs from a site of our own; then the
+same command is timed, by the clock from its start to its end, with the processor time that it used
+itself. All servers share this machine's processors: with many of them, the clock tells their work
+more than the installer's.
 """
 
 from __future__ import annotations
@@ -97,6 +99,7 @@ class Operator:
         }
         text = {
             "cluster": cluster,
+            "backup": {"every": "never"},  # etcd is a stand-in, too
             "network": {
                 "pods": "10.112.0.0/12",
                 "services": "10.96.0.0/16",
@@ -123,6 +126,26 @@ class Operator:
             raise SystemExit(f"the installer failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return [json.loads(line) for line in done.stdout.splitlines()], seconds, used
+
+
+@contextlib.contextmanager
+def first(there: Sequence[Server], wanted: bool) -> Iterator[None]:
+    """This thread, what it starts, and the servers before all else, for the time of a block."""
+    pids = [0, *(pid for server in there for pid in _family(server.process.pid))] if wanted else []
+    for pid in pids:
+        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(1))
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        yield from _family(int(child))
 
 
 def measure(operator: Operator, there: Sequence[Server], round_trip_s: float, runs: int) -> Figure:
@@ -178,7 +201,9 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         """Says nothing."""
 
 
-def figures(counts: Sequence[int], trips_ms: Sequence[float], runs: int) -> Iterator[Figure]:
+def figures(
+    counts: Sequence[int], trips_ms: Sequence[float], runs: int, priority: bool
+) -> Iterator[Figure]:
     """All figures, the servers of each count made once."""
     for count in counts:
         with (
@@ -193,7 +218,9 @@ def figures(counts: Sequence[int], trips_ms: Sequence[float], runs: int) -> Iter
                     operator.write(there, ports)
                     operator.run()
                 for trip in trips_ms:
-                    yield measure(operator, there, trip / 1000, runs)
+                    with first(there, priority):
+                        figure = measure(operator, there, trip / 1000, runs)
+                    yield figure
 
 
 def main() -> None:
@@ -202,10 +229,11 @@ def main() -> None:
     parser.add_argument("--servers", type=int, nargs="+", default=[5, 50])
     parser.add_argument("--round-trip", type=float, nargs="+", default=[0.0, 20.0], metavar="MS")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--first", action="store_true")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     table = Table("servers", "round trip", "seconds", "slowest", "processor", "trips", "load")
-    for figure in figures(given.servers, given.round_trip, given.runs):
+    for figure in figures(given.servers, given.round_trip, given.runs, given.first):
         if given.json:
             print(json.dumps(asdict(figure)), flush=True)
         table.add_row(

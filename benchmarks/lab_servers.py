@@ -50,6 +50,7 @@ class Server:
     address: IPv4Address
     host_key: str
     place: Namespace
+    process: subprocess.Popen[bytes]
 
     def dial(self) -> socket.socket:
         """A connection to its sshd."""
@@ -157,8 +158,9 @@ exec chroot {root} /usr/sbin/sshd -D -e
     words = ("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "sh", "-euc", script)
     log = (own / "console.log").open("wb")
     with log:
-        processes.append(place.popen(*words, stdout=log, stderr=log))
-    return Server(name=name, address=address, host_key=host_public, place=place)
+        process = place.popen(*words, stdout=log, stderr=log)
+    processes.append(process)
+    return Server(name=name, address=address, host_key=host_public, place=place, process=process)
 
 
 def _await(server: Server) -> None:

@@ -72,6 +72,8 @@ for word; do
         esac
         rest=$tail
       done ;;
+    # What follows are the options of the program that it starts.
+    *) [ "$name" != xargs ] || break ;;
   esac
 done
 exec "/real/$name" "$@"

@@ -6,10 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import old_payload
 import pytest
 from old_machine import Machine
 from old_root import ChrootSession, OldRoot
 from upstart_init import Upstart
+
+from installer.artifacts.catalogue import Artifacts
 
 
 @pytest.fixture
@@ -20,3 +23,9 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made = Machine(root, Upstart(root.root), ChrootSession("c1", root))
     yield made
     made.init.close()
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Artifacts:
+    """What is laid down: sleepers by the right names, packed as the real ones are."""
+    return old_payload.artifacts(tmp_path)

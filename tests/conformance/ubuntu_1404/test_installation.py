@@ -4,114 +4,28 @@ double starts what they lay down. Kubernetes' programs, its API and the network 
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
 import os
 import signal
-import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 from old_machine import Machine, eventually
+from old_payload import VERSION, rows_of
 
-from installer import images, pki
-from installer.artifacts.catalogue import KUBERNETES_PROGRAMS, Artifacts, Resolved
-from installer.artifacts.checksums import sha256_of
-from installer.cluster import Cluster, Host, Network
+from installer import pki
+from installer.artifacts.catalogue import Artifacts
+from installer.cluster import Cluster, Host, Network, Snapshots
 from installer.engine.apply import apply
 from installer.engine.plan import Plan, probe_all, wanted
 from installer.events import Event, ResourceResult
 from installer.hosts.gather import gather
-from installer.resources import Manifest, Service
-from installer.resources.manifest import _digest, _key
+from installer.resources import Service
 from installer.roles import ROLES
 from installer.roles.preflight import examine
 from installer.roles.role import Target
-
-VERSION = "v1.31.9"
-SLEEPER = b"#!/bin/sh\ntrap 'exit 0' TERM\nwhile :; do sleep 1; done\n"
-KUBECTL = b"""#!/bin/sh
-# What was applied is there; a node has the label that it is given.
-case " $* " in
-*" apply "*) cat objects.json >>/run/applied ;;
-*" label node "*) echo node-role.kubernetes.io/control-plane= >/run/role ;;
-*" get node "*) cat /run/role 2>/dev/null ;;
-*" get "*) cat >/dev/null; [ ! -e /run/applied ] || cat /run/rows ;;
-esac
-"""
-CTR = b"""#!/bin/sh
-# Images by name, with their labels.
-mkdir -p /run/images
-[ "$1" = -n ] && shift 2
-image=/run/images/${3##*/}
-case "$1 $2" in
-"images ls") [ ! -e "$image" ] || { echo REF; echo "x $(cat "$image")"; } ;;
-"images import") cat >/run/imported ;;
-"images label") echo "$4" >"$image" ;;
-esac
-"""
-
-
-def archive(path: Path, **members: bytes) -> Resolved:
-    with tarfile.open(path, "w:gz") as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name.replace("__", "/").replace("_", "-"))
-            info.size, info.mode = len(content), 0o755
-            tar.addfile(info, io.BytesIO(content))
-    return _resolved(path)
-
-
-def _resolved(path: Path, sha256: str = "") -> Resolved:
-    return Resolved(name=path.name, version="1.0", path=path, sha256=sha256 or sha256_of(path))
-
-
-@pytest.fixture
-def artifacts(tmp_path: Path) -> Artifacts:
-    """What is laid down: sleepers by the right names, packed as the real ones are."""
-    programs = {}
-    for name in KUBERNETES_PROGRAMS:
-        content = KUBECTL if name == "kubectl" else SLEEPER
-        path = tmp_path / f"{name}.gz"
-        path.write_bytes(gzip.compress(content))
-        programs[name] = _resolved(path, hashlib.sha256(content).hexdigest())
-    (tmp_path / "runc").write_bytes(SLEEPER)
-    (tmp_path / "image.tar").write_bytes(b"layers")
-    image = _resolved(tmp_path / "image.tar")
-    upstream = {
-        "containerd": archive(
-            tmp_path / "containerd.tgz",
-            bin__containerd=SLEEPER,
-            bin__ctr=CTR,
-            bin__containerd_shim_runc_v2=SLEEPER,
-        ),
-        "runc": _resolved(tmp_path / "runc"),
-        "cni-plugins": archive(
-            tmp_path / "cni.tgz",
-            **{"./loopback": SLEEPER, "./portmap": SLEEPER, "./bridge": SLEEPER},
-        ),
-        "etcd": archive(tmp_path / "etcd.tgz", etcd_v1__etcd=SLEEPER, etcd_v1__etcdctl=SLEEPER),
-        "python": archive(tmp_path / "python.tgz", python__bin__python3=SLEEPER),
-    }
-    release = archive(
-        tmp_path / "romana.tgz",
-        bin__romana=SLEEPER,
-        bin__romana_agent=SLEEPER,
-        bin__romana_cni=SLEEPER,
-    )
-    return Artifacts(
-        kubernetes=VERSION,
-        programs=programs,
-        releases={"3.11": release},
-        images=tuple(
-            Resolved(name=ref, version="1", path=image.path, sha256=image.sha256)
-            for ref in (images.PAUSE, images.BUSYBOX)
-        ),
-        upstream=upstream,
-    )
 
 
 class Installation:
@@ -169,6 +83,8 @@ def make(machine: Machine, artifacts: Artifacts, tmp_path: Path) -> Make:
             hosts=(host,),
             state=tmp_path / "state",
             package_mirror="http://old.example.net/ubuntu",
+            # There is nothing in an etcd that sleeps; the script has tests of its own.
+            snapshots=Snapshots(every_s=0),
         )
         facts = {"c1": gather(machine.session, host.address, time.time)}
         assert examine(cluster, facts, VERSION) == ()
@@ -181,18 +97,10 @@ def make(machine: Machine, artifacts: Artifacts, tmp_path: Path) -> Make:
             artifacts=artifacts,
         )
         made = Installation(machine, target)
-        machine.root.put("/run/rows", "".join(_rows(made)), 0o644)
+        machine.root.put("/run/rows", rows_of(made.wanted.resources), 0o644)
         return made
 
     return installation
-
-
-def _rows(made: Installation) -> Iterator[str]:
-    """How kubectl lists what was applied."""
-    for each in made.wanted.resources:
-        for item in each._objects() if isinstance(each, Manifest) else ():
-            kind, namespace, name = _key(item)
-            yield f"{kind} {namespace or '<none>'} {name} {_digest(item)}\n"
 
 
 def test_facts_of_such_a_host(make: Make) -> None:
