@@ -5,7 +5,7 @@ remembers which of them were out already; `evict` asks the API to evict, and wai
 """
 
 from installer.drain.evict import Blocked, DrainFailed, drain
-from installer.drain.nodes import cordon, held, soften, uncordon, unsoften
+from installer.drain.nodes import cordon, emptied, held, soften, uncordon, unsoften
 from installer.drain.selection import Pod, Selection, select
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Selection",
     "cordon",
     "drain",
+    "emptied",
     "held",
     "select",
     "soften",

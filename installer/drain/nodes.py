@@ -32,7 +32,7 @@ def held(nodes: Sequence[JSON]) -> tuple[str, ...]:
     return tuple(
         str(node["metadata"]["name"])
         for node in nodes
-        if _ours(node) or any(taint["key"] == OUTDATED for taint in _taints(node))
+        if emptied(node) or any(taint["key"] == OUTDATED for taint in _taints(node))
     )
 
 
@@ -85,13 +85,13 @@ async def _change(api: Api, name: str, decide: Decide) -> bool:
 
 def _cordoning(node: JSON) -> tuple[dict[str, Any] | None, bool]:
     if node["spec"].get("unschedulable"):
-        return None, _ours(node)
+        return None, emptied(node)
     ours = {"annotations": {CORDONED: "true"}}
     return {"metadata": ours, "spec": {"unschedulable": True}}, True
 
 
 def _uncordoning(node: JSON) -> tuple[dict[str, Any] | None, bool]:
-    if not _ours(node):
+    if not emptied(node):
         return None, not node["spec"].get("unschedulable")
     gone = {"annotations": {CORDONED: None}}
     return {"metadata": gone, "spec": {"unschedulable": None}}, True
@@ -110,7 +110,8 @@ def _untainting(node: JSON) -> tuple[dict[str, Any] | None, bool]:
     return (None, True) if len(kept) == len(taints) else ({"spec": {"taints": kept or None}}, True)
 
 
-def _ours(node: JSON) -> bool:
+def emptied(node: JSON) -> bool:
+    """Whether it was an installer that has cordoned a node."""
     return CORDONED in (node["metadata"].get("annotations") or {})
 
 

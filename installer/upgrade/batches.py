@@ -47,8 +47,8 @@ def parse(text: str) -> Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node as the order of an upgrade sees it. `down` means not Ready, or cordoned by somebody
-    else: it serves nobody anyway."""
+    """A node as the order of an upgrade sees it. `down` means that it serves nobody anyway: not
+    Ready, or emptied by a run before."""
 
     name: str
     zone: str = ""

@@ -11,7 +11,16 @@ from functools import partial
 from typing import Any, TypeVar
 
 from installer.cluster import Cluster
-from installer.drain import DrainFailed, cordon, drain, held, soften, uncordon, unsoften
+from installer.drain import (
+    DrainFailed,
+    cordon,
+    drain,
+    emptied,
+    held,
+    soften,
+    uncordon,
+    unsoften,
+)
 from installer.drain.evict import Waiting
 from installer.engine.apply import Applied, apply
 from installer.engine.outcome import Failure, first_line
@@ -26,10 +35,11 @@ from installer.upgrade.batches import Node, next_batch
 from installer.upgrade.settings import Settings
 from installer.upgrade.steps import Steps
 
-VALIDATE_LIMIT_S = 120.0
+VALIDATE_LIMIT_S = 60.0
 VALIDATE_EVERY_S = 3.0
 """Between two looks: a kubelet that dies again at once is not taken for one that works."""
 _API_LIMIT_S = 60.0
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _SILENCE_S = 10.0
 """After which an API server counts as one that does not run."""
 Answer = TypeVar("Answer")
@@ -218,8 +228,12 @@ class RollingOut:
     async def _valid(self, api: Api, name: str, before: frozenset[str]) -> None:
         """Two looks in a row at which all is as it should be."""
         deadline, good, said = time.monotonic() + VALIDATE_LIMIT_S, 0, ""
+        reported = await _reported(api, name)
         while good < 2:
             said = await self._wrong(api, name, before)
+            if not said and await _reported(api, name) == reported:
+                # The API server takes it for Ready for 40 s after its last word.
+                said = f"its kubelet has said nothing since {reported}"
             good = 0 if said else good + 1
             if time.monotonic() > deadline and said:
                 raise Stopped(
@@ -325,6 +339,12 @@ async def _patiently(ask: Callable[[], Awaitable[Answer]], limit_s: float = _API
             await asyncio.sleep(0.5)
 
 
+async def _reported(api: Api, name: str) -> str:
+    """When a node's kubelet has reported last, by its own clock."""
+    lease = await _patiently(partial(api.get, f"{_LEASES}/{name}"))
+    return str(lease["spec"].get("renewTime", ""))
+
+
 def _ready(nodes: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name, node in nodes.items() if _is_ready(node))
 
@@ -335,5 +355,6 @@ def _is_ready(node: Mapping[str, Any]) -> bool:
 
 
 def _down(node: Mapping[str, Any] | None) -> bool:
-    """Whether a node serves nobody anyway: not Ready, or cordoned."""
-    return node is None or not _is_ready(node) or bool(node["spec"].get("unschedulable"))
+    """Whether a node serves nobody anyway: not Ready, or emptied by a run that was killed. One that
+    an operator has cordoned serves those that it has."""
+    return node is None or not _is_ready(node) or bool(emptied(node))
