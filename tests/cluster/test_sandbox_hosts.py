@@ -11,12 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from documented import Page
 
 from installer.images import BUSYBOX, images
 from installer.platforms.sandbox import leftovers
 from romana.lab import forward
 
 BOTH = ("controller", "node1")
+PAGE = Page("sandbox.md")
 
 
 def await_(condition, limit_s=20.0):
@@ -44,6 +46,24 @@ def test_hosts_are_whole_machines_and_unlike_each_other(hosts):
 def test_hosts_reach_each_other_but_nothing_outside(hosts):
     assert "1 received" in hosts.ssh("node1", "ping -c1 -W2 198.18.0.10")
     assert "unreachable" in hosts.ssh("node1", "ping -c1 -W2 203.0.113.1 2>&1 || true").lower()
+
+
+@PAGE.mark
+def test_the_commands_of_the_page_look_into_a_host(hosts):
+    """The page's cluster has another name, and cgroup v2 alone one hierarchy less."""
+    name = hosts.cluster.name
+    there = {"romana-sandbox": f"romana-{name}", "/sandbox/sandbox/": f"/sandbox/{name}/"}
+    if not Path("/sys/fs/cgroup/pids").exists():
+        there["/cgroup/pids/"] = "/cgroup/"
+    for command in PAGE.commands:
+        line = command.text
+        for documented, real in there.items():
+            line = line.replace(documented, real)
+        done = subprocess.run(("sh", "-c", line), capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, ""), line
+        assert done.stdout.strip(), line
+        PAGE.ran(command.text, done.returncode)
+    assert PAGE.left() == []
 
 
 def test_dial_gives_a_socket_to_sshd(hosts):
