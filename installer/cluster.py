@@ -140,6 +140,9 @@ class Cluster:
     state: Path
     domain: str = "cluster.local"
     api_port: int = 6443
+    api_endpoint: str = ""
+    """URL of a balancer of the operator's own in front of the API servers, for kubeconfigs that
+    leave the cluster: "https://api.example.org:6443"."""
     download_url: str = "https://dl.k8s.io"
     upstream_url: str = "https://github.com"
     """Where programs of other projects are had from, for hosts whose distribution lacks them."""

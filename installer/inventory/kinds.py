@@ -182,6 +182,18 @@ def url(entry: Entry) -> str:
     return value.rstrip("/")
 
 
+def endpoint(entry: Entry) -> str:
+    """Where a service is, as an https URL without a path; the port is needed only where it is not
+    443."""
+    value = url(entry)
+    if not re.fullmatch(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?", value):
+        raise Unfit(
+            f"should be https:// and a name or an address, is {shown(entry)}",
+            "write it as https://api.example.org:6443",
+        )
+    return value
+
+
 def file_below(directory: Path) -> Callable[[Entry], Path]:
     """A file that exists; relative paths start at the inventory's directory."""
 

@@ -36,6 +36,7 @@ CLUSTER: Mapping[str, Kind] = {
     "romana": kinds.release,
     "domain": kinds.domain,
     "api_port": kinds.whole(1, 65535),
+    "api_endpoint": kinds.endpoint,
     "download_url": kinds.url,
     "upstream_url": kinds.url,
     "package_mirror": kinds.url,

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Literal
+from urllib.parse import urlsplit
 
 from installer.cluster import Cluster, Host
 from installer.pki.certificates import Subject
@@ -77,6 +78,7 @@ def _host_leaves(host: Host) -> Iterator[Leaf]:
 
 def _controller_leaves(cluster: Cluster, host: Host) -> Iterator[Leaf]:
     name = host.name
+    names, addresses = _endpoint(cluster)
     apiserver = Subject(
         common_name="kube-apiserver",
         dns=(
@@ -86,8 +88,9 @@ def _controller_leaves(cluster: Cluster, host: Host) -> Iterator[Leaf]:
             f"kubernetes.default.svc.{cluster.domain}",
             name,
             "localhost",
+            *names,
         ),
-        addresses=(cluster.network.api_service, host.address, _LOOPBACK),
+        addresses=(cluster.network.api_service, host.address, _LOOPBACK, *addresses),
         server=True,
     )
     yield Leaf(host=name, name="apiserver", authority="kubernetes", subject=apiserver)
@@ -105,6 +108,17 @@ def _controller_leaves(cluster: Cluster, host: Host) -> Iterator[Leaf]:
             server=True,
         )
         yield Leaf(host=name, name=f"{program}-server", authority="kubernetes", subject=serving)
+
+
+def _endpoint(cluster: Cluster) -> tuple[tuple[str, ...], tuple[IPv4Address, ...]]:
+    """What the operator's own balancer is called, as a name or as an address."""
+    called = urlsplit(cluster.api_endpoint).hostname
+    if not called:
+        return (), ()
+    try:
+        return (), (IPv4Address(called),)
+    except ValueError:
+        return (called,), ()
 
 
 def _etcd_leaves(host: Host) -> Iterator[Leaf]:

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from installer.cluster import Cluster
 from installer.events import Emit, Notice
+from installer.platforms.answering import endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +66,8 @@ class Static:
         return ()
 
     def publish(self, cluster: Cluster) -> str:
-        """The API server where the hosts reach it."""
-        return f"https://{cluster.api_address}:{cluster.api_port}"
+        """The API server that answers, where the hosts reach it, or the operator's own balancer."""
+        return endpoint(cluster)
 
     def destroy(self, cluster: Cluster, emit: Emit) -> None:
         """Says what is left: servers are not ours to end, and nothing takes off them what was

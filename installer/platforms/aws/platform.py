@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from installer.cluster import Cluster
 from installer.errors import PlatformError
 from installer.events import Emit, Notice, Progress
+from installer.platforms.answering import answering
 from installer.platforms.aws import (
     address,
     identities,
@@ -101,11 +102,14 @@ class Aws:
         return ()
 
     def publish(self, cluster: Cluster) -> str:
-        """The API server's URL, at the first controller's address."""
+        """The URL of an API server that answers, or of the operator's own balancer."""
+        if cluster.api_endpoint:
+            return cluster.api_endpoint
         first = cluster.controllers[0]
         if not first.ssh.address and settings_of(cluster).access == "public":
-            first = self.attach(cluster).controllers[0]
-        return f"https://{first.ssh.address or first.address}:{cluster.api_port}"
+            cluster = self.attach(cluster)
+        host = answering(cluster, address=lambda host: host.login)
+        return f"https://{host.login}:{cluster.api_port}"
 
     def destroy(self, cluster: Cluster, emit: Emit) -> None:
         """Remove all that is ours, and look for what is left."""

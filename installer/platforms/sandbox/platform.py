@@ -25,6 +25,7 @@ from installer.bundle.supply import sandbox_image
 from installer.cluster import Cluster, Host
 from installer.errors import PlatformError
 from installer.events import Emit, Notice, Progress
+from installer.platforms.answering import answering
 from installer.platforms.keys import ensure_key
 from installer.platforms.sandbox import leftovers, preconditions, publish
 from installer.platforms.sandbox.content import APT_SOURCE
@@ -102,8 +103,11 @@ class Sandbox:
         """The API server's URL on this machine."""
         record = self._state(cluster) / "published"
         record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        address, lab = cluster.api_address, prefix_of(cluster.name)
-        port = _translated(lambda: publish.publish(lab, address, cluster.api_port, record))
+        lab = self._lab(cluster)
+        address = _translated(lambda: answering(cluster, partial(lab.connect, timeout_s=2))).address
+        port = _translated(
+            lambda: publish.publish(prefix_of(cluster.name), address, cluster.api_port, record)
+        )
         return f"https://127.0.0.1:{port}"
 
     def destroy(self, cluster: Cluster, emit: Emit) -> None:

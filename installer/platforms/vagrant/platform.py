@@ -21,6 +21,7 @@ from installer.cluster import Cluster, Host
 from installer.errors import PlatformError
 from installer.events import Emit, Notice, Progress
 from installer.inventory.loading import ALONE
+from installer.platforms.answering import endpoint
 from installer.platforms.vagrant import machines, settings
 from installer.platforms.vagrant.machines import Active, Machine
 from installer.platforms.vagrant.states import RUNNING, is_one, meant, require_fitting
@@ -114,8 +115,8 @@ class Vagrant:
         return ()
 
     def publish(self, cluster: Cluster) -> str:
-        """The API server's own address."""
-        return f"https://{cluster.api_address}:{cluster.api_port}"
+        """The address of an API server that answers."""
+        return endpoint(cluster)
 
     def destroy(self, cluster: Cluster, emit: Emit) -> None:
         """Has Vagrant remove the machines. When it is Vagrant that calls, they are gone already."""
