@@ -144,7 +144,7 @@ def restore(wish: Wish, file: Path, confirm: Callable[[str], bool], reporting: R
     if not known.exists():
         lay_down(held, state)
         reporting.emit(Notice(text=f"{state}: laid down from the backup"))
-    wanted = replace(wish, name=described.cluster)
+    wanted = clusters.as_recorded(replace(wish, name=described.cluster))
     restoring = _Restoring(held, reporting)
     how = How(confirm=lambda _: True, first=restoring.run)
     platform = clusters.known(wanted).platform if recorded else described.platform

@@ -85,6 +85,23 @@ def _recorded(name: str) -> Path:
     return file if file.is_file() else record.with_name("inventory.yml")
 
 
+def as_recorded(wish: Wish) -> Wish:
+    """The wish for a cluster that was made before, with what it does not say as it was said then.
+
+    Args:
+        wish: with the cluster's name.
+    """
+    state = clusters_directory() / wish.name
+    data = json.loads((state / RECORD).read_text())
+    file = Path(data["inventory"])
+    return replace(
+        wish,
+        inventory=wish.inventory or (file if file.is_file() else state / "inventory.yml"),
+        nodes=data["nodes"] if wish.nodes is None else wish.nodes,
+        settings=(*data["settings"], *wish.settings),
+    )
+
+
 def platform_of(wish: Wish) -> Platform:
     """The platform that an inventory is for, where nothing else says it: the one whose section it
     has, or the sandbox."""

@@ -42,7 +42,9 @@ def status(cluster: Cluster, connections: Mapping[str, HostShell]) -> ClusterSta
 
 
 async def _status(cluster: Cluster, connections: Mapping[str, HostShell]) -> ClusterStatus:
-    asking = [_host(host, connections.get(host.name)) for host in cluster.hosts]
+    asking = [
+        _host(host, connections.get(host.name), balanced=cluster.balanced) for host in cluster.hosts
+    ]
     answer, hosts = await asyncio.gather(_api(cluster), asyncio.gather(*asking))
     server, version, nodes, problem = answer
     return ClusterStatus(
@@ -57,12 +59,12 @@ async def _status(cluster: Cluster, connections: Mapping[str, HostShell]) -> Clu
     )
 
 
-async def _host(host: Host, connection: HostShell | None) -> HostStatus:
+async def _host(host: Host, connection: HostShell | None, *, balanced: bool) -> HostStatus:
     if connection is None:
         return reading.lost(host, "no SSH connection")
     try:
         printed = await asyncio.to_thread(
-            connection.run, reading.script(host), timeout_s=_TIMEOUT_S
+            connection.run, reading.script(host, balanced=balanced), timeout_s=_TIMEOUT_S
         )
     except InstallerError as error:
         return reading.lost(host, error.message)

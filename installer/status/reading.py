@@ -60,14 +60,25 @@ echo "agent $(romana status --json 2>&1 | tr '\n' ' ')"
 """
 
 
-def services(host: Host) -> tuple[str, ...]:
-    """The services that should run on a host, in the order of its layers."""
-    return (*_CONTROLLER, *_EVERYWHERE) if host.is_controller else _EVERYWHERE
+def services(host: Host, *, balanced: bool = False) -> tuple[str, ...]:
+    """The services that should run on a host, in the order of its layers.
+
+    Args:
+        host: which.
+        balanced: whether the cluster's hosts have balancers.
+    """
+    before = ("haproxy",) if balanced else ()
+    own = _CONTROLLER if host.is_controller else ()
+    return (*before, *own, *_EVERYWHERE)
 
 
-def script(host: Host) -> str:
+def script(host: Host, *, balanced: bool = False) -> str:
     """What is run on the host; it changes nothing."""
-    words = {"SERVICES": " ".join(services(host)), "PROPERTIES": _PROPERTIES, "STORE": STORE}
+    words = {
+        "SERVICES": " ".join(services(host, balanced=balanced)),
+        "PROPERTIES": _PROPERTIES,
+        "STORE": STORE,
+    }
     text = _SCRIPT
     for word, meant in words.items():
         text = text.replace(word, meant)
