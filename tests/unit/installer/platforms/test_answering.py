@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import replace
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 
@@ -15,12 +16,12 @@ from installer.platforms.answering import Dial, answering, endpoint
 
 
 @pytest.fixture
-def three() -> Cluster:
+def three(tmp_path: Path) -> Cluster:
     hosts = tuple(
         Host(name=f"c{n}", address=IPv4Address(f"198.18.0.{n}"), groups=("controller",))
         for n in (1, 2, 3)
     )
-    return replace(wanted("sandbox", Wish())[0].cluster, hosts=hosts)
+    return replace(wanted("sandbox", Wish())[0].cluster, hosts=hosts, state=tmp_path)
 
 
 def refusing(*dead: str) -> tuple[list[str], Dial]:
@@ -60,7 +61,6 @@ def test_where_there_is_no_choice_nobody_is_asked(three: Cluster) -> None:
 
 def test_a_balancer_of_the_operators_own_is_named_in_certificates(three: Cluster) -> None:
     asked, dial = refusing()
-    three.state.mkdir(parents=True)
     own = replace(three, api_endpoint="https://api.example.org:6443")
     assert endpoint(own, dial) == own.api_endpoint
     assert asked == []
