@@ -114,12 +114,16 @@ def voting(target: Target) -> Iterator[Resource]:
     yield Condition(
         "etcd's member has a vote",
         holds=f"{ctl}row=$(ctl member list | {row})\ncase $row in ''|*', true') false ;; esac",
+        # Whoever votes already is not promoted: each try would be a decision of all members.
         repair=f"""\
 {ctl}
 deadline=$(($(date +%s) + 60))
-until id=$(ctl member list | {row} | cut -d, -f1) && [ -n "$id" ] &&
-  ctl member promote "$id" >/dev/null 2>&1; do
-  [ "$(date +%s)" -lt "$deadline" ] || break
+while [ "$(date +%s)" -lt "$deadline" ]; do
+  row=$(ctl member list 2>/dev/null | {row}) || :
+  case $row in
+    *', true') ! ctl member promote "${{row%%,*}}" >/dev/null 2>&1 || break ;;
+    ?*) break ;;
+  esac
   sleep 0.2 2>/dev/null || sleep 1
 done
 """,
