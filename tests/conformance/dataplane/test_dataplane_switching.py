@@ -27,6 +27,7 @@ esac
 PATH=${{PATH#{0}:}}
 exec nft "$@"
 """
+PATIENCE_S = 60
 ALL = ("nftables", "iptables-legacy", "iptables-nft")
 
 
@@ -79,6 +80,16 @@ def repeatedly(*works):
             each.join()
 
 
+def repeated_openings(pod):
+    """How often a pod's kernel has sent a SYN again, a second after it was not answered."""
+    lines = [
+        line.split()
+        for line in pod.run("cat", "/proc/net/netstat").splitlines()
+        if line.startswith("TcpExt:")
+    ]
+    return int(dict(zip(*lines, strict=True))["TCPSynRetrans"])
+
+
 def test_a_switch_lets_nothing_through_and_stops_nothing(host, responder, enforcement):
     a, b = host.pod("a", A), host.pod("b", B)
     responder.tcp(b, 80)
@@ -90,7 +101,7 @@ def test_a_switch_lets_nothing_through_and_stops_nothing(host, responder, enforc
     with listener, sender, a.connect(B, 80) as link:
         listener.bind((B, 53))
         listener.settimeout(0.2)
-        link.settimeout(2)
+        link.settimeout(PATIENCE_S)
         link.recv(100)
 
         def talk():
@@ -99,7 +110,7 @@ def test_a_switch_lets_nothing_through_and_stops_nothing(host, responder, enforc
 
         with repeatedly(
             lambda: sender.sendto(b"denied", (B, 53)),
-            lambda: tcp(a, B, 80, timeout_s=1).outcome,
+            lambda: tcp(a, B, 80, timeout_s=PATIENCE_S).outcome,
             talk,
         ) as (sent, connected, answers):
             for name in (*ALL[1:], *ALL):
@@ -113,6 +124,7 @@ def test_a_switch_lets_nothing_through_and_stops_nothing(host, responder, enforc
     assert len(connected) > 20
     assert set(connected) == {Outcome.CONNECTED}
     assert set(answers) == {b"x"}
+    assert repeated_openings(a) == 0, "no first packet was lost"
 
 
 def test_nftables_is_taken_where_it_works(host, enforcement):

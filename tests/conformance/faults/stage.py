@@ -367,7 +367,7 @@ class Stage:
             self.prober.add(pod.title, made[pod.title], pod.address)
             self.datagrams.add(pod.title, made[pod.title], pod.address)
         self.cluster.revive(name, wait=False)
-        self.eventually(lambda: self._attached(pods), limit_s=60)
+        self.eventually(lambda: self._attached(pods))
         self.await_packets(2)
         until = time.time()
         self.faults += [Fault(since=began, until=until, loses=True, pod=pod.title) for pod in pods]
@@ -439,7 +439,7 @@ class Stage:
         self.eventually(lambda: self.datagrams.rounds >= wanted)
 
     @staticmethod
-    def eventually(condition, limit_s=30, pause_s=0.005):
+    def eventually(condition, limit_s=60, pause_s=0.005):
         """Wait for a condition."""
         end = time.monotonic() + limit_s
         while not condition():
@@ -457,8 +457,7 @@ class Stage:
         Args:
             switches: how often a whole table may have been replaced by another: first packets that
                 the old rules are judging at that moment find their maps empty, or no connection
-                tracking, and are lost. So much is explained by that, and one loss more: the same
-                happens, once in hundreds of changes, where one element gives way to another. Never
+                tracking, and are lost. So much is explained by that, and nothing else is; and never
                 is a packet lost of a connection that is known.
         """
         time.sleep(0.3)  # the last packets are on their way
@@ -467,7 +466,7 @@ class Stage:
         found = tally(self.timeline, packets, self.faults)
         new = (FRESH, OPENING)
         firsts = [each for each in found.wrong if each.arrived is None and each.port in new]
-        switched = [each for burst in bursts(firsts)[: switches + 1] for each in burst]
+        switched = [each for burst in bursts(firsts)[:switches] for each in burst]
         print(f"{found.admitted} packets had to pass, {found.denied} must not,")
         print(f"{found.explained} explained by faults, {len(switched)} lost in {switches} switches")
         assert not self.links.late()
