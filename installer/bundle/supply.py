@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import tarfile
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from installer.artifacts.catalogue import Artifacts, Resolved
@@ -62,6 +64,51 @@ def choice(cluster: Cluster, manifest: Manifest) -> Choice:
             f"if that change is meant, say {change} in the inventory",
         )
     return Choice(version=manifest.kubernetes, source=manifest.source)
+
+
+def require_versions(cluster: Cluster, directory: Path) -> None:
+    """Stops where the inventory names a version of Romana, etcd or containerd that an unpacked
+    bundle does not have.
+
+    Raises:
+        ArtifactError: it names another; says which the bundle has.
+    """
+    manifest = contents(directory)
+    releases = {member.version for member in manifest.of("romana")}
+    short = {name.partition("-py")[0] for name in releases}
+    _require("Romana", cluster.romana, releases | short)
+    for name, wanted in (("etcd", cluster.etcd), ("containerd", cluster.containerd)):
+        if wanted == "auto":
+            continue
+        brought = {member.version for member in manifest.of("upstream") if member.item == name}
+        package = {"etcd": "etcd-server"}.get(name, name)
+        packaged = {
+            version
+            for member in manifest.of("package")
+            for version in _packaged(directory / member.name, package)
+        }
+        upstream = {re.split("[-+~]", version)[0] for version in packaged}
+        if brought or packaged:
+            _require(name, wanted, brought | packaged | upstream)
+
+
+def _require(name: str, wanted: str, there: Collection[str]) -> None:
+    if wanted != "auto" and wanted not in there:
+        raise ArtifactError(
+            f"the inventory wants {name} {wanted}, and the bundle has {', '.join(sorted(there))}",
+            "change the inventory, or have a bundle made with it as it is",
+        )
+
+
+def _packaged(tar: Path, name: str) -> Iterator[str]:
+    """The versions of a package in a repository's tar, as its index has them."""
+    with tarfile.open(tar) as archive:
+        index = archive.extractfile("Packages")
+        text = index.read().decode() if index is not None else ""
+    for stanza in text.split("\n\n"):
+        fields = dict(re.findall(r"^(Package|Version): (.*)$", stanza, re.MULTILINE))
+        if fields.get("Package") == name:
+            yield fields["Version"]
 
 
 def misfits(directory: Path, facts: Mapping[str, Facts]) -> tuple[Problem, ...]:

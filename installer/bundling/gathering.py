@@ -153,9 +153,7 @@ def _artifacts(cluster: Cluster, had: Artifacts, choice: Choice) -> Iterator[_Pi
 
 def _packages(order: Order, cache: Path, emit: Emit) -> Iterator[_Piece]:
     for row in order.systems if order.packages else ():
-        tar, count = repository(
-            row, order.architecture, order.cluster.package_mirror, cache.parent, emit
-        )
+        tar, count = repository(row, order.architecture, order.cluster, cache.parent, emit)
         system = name_of(row)
         yield _Piece(
             folder="packages",

@@ -14,18 +14,18 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from email.message import Message
-from email.parser import HeaderParser
 from pathlib import Path
 
 from installer.artifacts.checksums import sha256_of
 from installer.artifacts.fetch import alone
 from installer.bundling.systems import is_own, name_of, sources
+from installer.cluster import Cluster
 from installer.distributions import Distribution
 from installer.errors import ArtifactError
 from installer.events import Emit, Notice, Progress
+from installer.roles.base import pin
 from installer.roles.data_plane import every_package
 
 _INSTALLED = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
@@ -39,14 +39,14 @@ _RECORDED = ("Filename:", "Size:", "MD5sum:", "SHA1:", "SHA256:", "SHA512:", "De
 
 
 def repository(
-    row: Distribution, architecture: str, mirror: str, cache: Path, emit: Emit
+    row: Distribution, architecture: str, cluster: Cluster, cache: Path, emit: Emit
 ) -> tuple[Path, str]:
     """The tar of a repository, and how many packages it has: "64 packages".
 
     Args:
         row: the release.
         architecture: of the hosts, as Debian spells it.
-        mirror: where its archive is, if not where the distribution has it.
+        cluster: whose mirror and versions count.
         cache: where lists and packages are kept, so that only what is new is fetched the next time.
         emit: is told progress.
 
@@ -56,24 +56,31 @@ def repository(
     place = cache / "packages" / f"{name_of(row)}-{architecture}"
     with alone(place):
         apt = _Apt(place=place, architecture=architecture, what=f"packages of {row.name}")
-        apt.prepare("" if is_own(row) else sources(row, mirror))
+        apt.prepare("" if is_own(row) else sources(row, cluster.package_mirror))
         apt.update(emit)
         index = apt.index()
         apt.pretend(index)
-        files = apt.fetch(_wanted(row, index), emit)
+        files = apt.fetch(_wanted(row, cluster, index), emit)
         _verify(files, index)
         target = place / "repository.tar"
         _pack(files, target)
     return target, f"{len(files)} packages"
 
 
-def _wanted(row: Distribution, index: Mapping[tuple[str, str], str]) -> tuple[str, ...]:
-    """All that roles install on hosts of that release, whatever a host is for."""
+def _wanted(
+    row: Distribution, cluster: Cluster, index: Mapping[tuple[str, str], str]
+) -> tuple[str, ...]:
+    """All that roles install on hosts of that release, whatever a host is for; what the inventory
+    names a version of, at that version."""
     names = row.packages
     assert names is not None  # systems offers no others
     known = {name for name, _ in index}
     more = tuple(each for each in every_package() if each in known)
-    return tuple(dict.fromkeys((*names.all, *more)))
+    pins = {name: pin(cluster.etcd) for name in names.etcd if cluster.etcd != "auto"}
+    if cluster.containerd != "auto" and "containerd" in names.runtime:
+        pins["containerd"] = pin(cluster.containerd)
+    found = dict.fromkeys((*names.all, *more))
+    return tuple(f"{name}={pins[name]}" if name in pins else name for name in found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,15 +275,6 @@ def _ftparchive(work: Path, kind: str) -> bytes:
         last = done.stderr.decode(errors="replace").strip()
         raise ArtifactError(f"packages cannot be indexed: apt-ftparchive {kind}: {last}")
     return done.stdout
-
-
-def listed(tar: Path) -> Iterator[Message]:
-    """The packages in a repository's tar, as its index describes them."""
-    with tarfile.open(tar) as archive:
-        index = archive.extractfile("Packages")
-        assert index is not None
-        for stanza in index.read().decode().strip().split("\n\n"):
-            yield HeaderParser().parsestr(stanza)
 
 
 def _last(done: subprocess.CompletedProcess[str]) -> str:

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from installer.artifacts.choice import AUTO, RECORD
 from installer.bundle import layout, supply
 from installer.bundle.contents import Manifest, encode
 from installer.bundle.signature import sign
 from installer.bundle.unpacking import check
 from installer.bundling.gathering import Order, gather
-from installer.bundling.systems import chosen
-from installer.cluster import Platform
+from installer.bundling.systems import chosen, is_own, sources
+from installer.cluster import Cluster, Platform
 from installer.commands import clusters
 from installer.commands.bundled import trust
 from installer.commands.clusters import Wish
 from installer.commands.converge import copied_state
 from installer.commands.reporting import Reporting
+from installer.distributions import Distribution
 from installer.errors import InstallerError
 from installer.events import Notice, Progress
 
@@ -50,13 +52,13 @@ def make(platform: Platform, wish: Wish, how: Making, reporting: Reporting) -> i
         OSError: it cannot be written.
     """
     started, emit = time.monotonic(), reporting.emit
-    if how.key is not None and not how.key.is_file():
-        raise InstallerError(f"{how.key}: there is no such key", "give --sign a private SSH key")
-    if how.output is not None and not how.output.parent.is_dir():
-        raise InstallerError(f"{how.output.parent}: there is no such directory", "make it first")
     cluster = clusters.wanted(platform, wish)[0].cluster
     systems = chosen(cluster, how.systems)
+    _require_able(how, systems, cluster)
     with copied_state(cluster) as scratch:
+        if cluster.kubernetes != AUTO:
+            # What the cluster has is not what the bundle is for.
+            (scratch.state / RECORD).unlink(missing_ok=True)
         gathered = gather(
             Order(
                 cluster=scratch,
@@ -84,6 +86,17 @@ def make(platform: Platform, wish: Wish, how: Making, reporting: Reporting) -> i
         text = f"{path.name} is not signed: who installs from it has to say --bundle-from-anyone"
         emit(Notice(text=text, level="warning"))
     return 0
+
+
+def _require_able(how: Making, systems: Sequence[Distribution], cluster: Cluster) -> None:
+    """Says what would be found out only after minutes of fetching."""
+    if how.key is not None and not how.key.is_file():
+        raise InstallerError(f"{how.key}: there is no such key", "give --sign a private SSH key")
+    if how.output is not None and not how.output.parent.is_dir():
+        raise InstallerError(f"{how.output.parent}: there is no such directory", "make it first")
+    for row in systems if how.packages else ():
+        if not is_own(row):
+            sources(row, cluster.package_mirror)
 
 
 def look(path: Path, wish: Wish, reporting: Reporting) -> tuple[Manifest, str]:

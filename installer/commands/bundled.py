@@ -23,7 +23,9 @@ def carried(cluster: Cluster, wish: Wish, emit: Emit) -> Cluster:
     if wish.bundle is None:
         return cluster
     accept = partial(supply.choice, cluster)
-    return replace(cluster, bundle=open_bundle(wish.bundle, trust(wish), emit, accept=accept))
+    directory = open_bundle(wish.bundle, trust(wish), emit, accept=accept)
+    supply.require_versions(cluster, directory)
+    return replace(cluster, bundle=directory)
 
 
 def trust(wish: Wish) -> Trust:

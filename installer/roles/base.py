@@ -170,12 +170,15 @@ def pinned_packages(target: Target, program: Literal["containerd", "etcd"]) -> I
     names = ("containerd",) if program == "containerd" else called.etcd
     if version == "auto" or program in called.brought:
         return
-    # A version alone stands for any revision of its package.
-    whole = "-" in version
     yield Package(
-        tuple(f"{name}={version}{'' if whole else '[-+~]*'}" for name in names),
+        tuple(f"{name}={pin(version)}" for name in names),
         only_from=_only_from(target),
     )
+
+
+def pin(version: str) -> str:
+    """A version as apt takes it: one without a revision stands for any revision of its package."""
+    return version if "-" in version else f"{version}[-+~]*"
 
 
 def _only_from(target: Target) -> str:

@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import io
+import tarfile
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -80,6 +82,46 @@ def test_a_cluster_does_not_change_its_version_by_surprise(cluster):
     )
 
 
+INDEX = """\
+Package: containerd
+Version: 1.6.20~ds1-1+deb12u3
+
+Package: etcd-server
+Version: 3.4.23-4+b4
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({}, ""),
+        ({"containerd": "1.6.20"}, ""),
+        ({"containerd": "1.6.20~ds1-1+deb12u3", "etcd": "3.4.23"}, ""),
+        ({"containerd": "1.7.27"}, r"wants containerd 1\.7\.27, and the bundle has 1\.6\.20, 1\."),
+        ({"etcd": "3.4.2"}, r"wants etcd 3\.4\.2, and the bundle has 3\.4\.23, 3\.4\.23-4\+b4"),
+        ({"romana": "0.9"}, r"wants Romana 0\.9, and the bundle has"),
+    ],
+)
+def test_versions_that_the_inventory_names_are_in_the_bundle(cluster, tmp_path, named, said):
+    path = _bundle(tmp_path, hashlib.sha256(PLAIN).hexdigest(), repository=_repository(INDEX))
+    directory = open_bundle(path, ANYONE, lambda event: None, tmp_path / "new")
+    wanted = replace(cluster, **named)
+    if said:
+        with pytest.raises(ArtifactError, match=said):
+            supply.require_versions(wanted, directory)
+    else:
+        supply.require_versions(wanted, directory)
+
+
+def _repository(index: str) -> bytes:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        member = tarfile.TarInfo("Packages")
+        member.size = len(index)
+        tar.addfile(member, io.BytesIO(index.encode()))
+    return raw.getvalue()
+
+
 def test_what_is_not_accepted_is_not_unpacked(make, tmp_path):
     def refuse(manifest: Manifest) -> None:
         raise ArtifactError(f"not {manifest.kubernetes}")
@@ -115,8 +157,10 @@ def test_a_bundle_of_another_installer_or_format_is_refused(make):
         assert "installer/ and wheels/" in error.value.advice
 
 
-def _bundle(tmp_path: Path, plain_sha256: str, packed: bytes = PACKED) -> Path:
-    files = {"kubernetes/kubelet.gz": packed, "packages/debian-12-amd64.tar": b"tar"}
+def _bundle(
+    tmp_path: Path, plain_sha256: str, packed: bytes = PACKED, repository: bytes = b"tar"
+) -> Path:
+    files = {"kubernetes/kubelet.gz": packed, "packages/debian-12-amd64.tar": repository}
     members = []
     for name, content in files.items():
         (tmp_path / name.rpartition("/")[2]).write_bytes(content)
