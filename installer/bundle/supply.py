@@ -6,6 +6,7 @@ import re
 import tarfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from platform import machine
 
 from installer.artifacts.catalogue import Artifacts, Resolved
 from installer.artifacts.choice import AUTO, Choice, chosen
@@ -16,6 +17,11 @@ from installer.errors import ArtifactError, Problem
 from installer.hosts.facts import Facts
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def this_machine() -> str:
+    """The architecture of this machine, as Kubernetes spells it."""
+    return ARCHITECTURES.get(machine(), machine())
 
 
 def artifacts(directory: Path) -> Artifacts:

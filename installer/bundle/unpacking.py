@@ -59,7 +59,7 @@ def open_bundle(
     accept(head.manifest)
     cache = cache or cache_directory().parent / "bundles"
     target = cache / hashlib.sha256(head.text).hexdigest()[:20]
-    advance = _told(f"verify {path.name}", emit)
+    advance = told(f"verify {path.name}", emit)
     with alone(cache):
         if _whole(target, head.manifest):
             layout.verify(path, head, _nowhere, advance)
@@ -78,7 +78,7 @@ def check(path: Path, trust: Trust, emit: Emit) -> tuple[Manifest, str]:
     """
     head = layout.read_head(path)
     signer = judge(head.text, head.signature, trust, str(path))
-    layout.verify(path, head, _nowhere, _told(f"verify {path.name}", emit))
+    layout.verify(path, head, _nowhere, told(f"verify {path.name}", emit))
     return head.manifest, signer
 
 
@@ -172,7 +172,8 @@ def _by(signer: str) -> str:
     return f"signed by {signer}" if signer else "signed by nobody"
 
 
-def _told(what: str, emit: Emit) -> layout.Advance:
+def told(what: str, emit: Emit) -> layout.Advance:
+    """Turns bytes into progress events, a few a second."""
     last = time.monotonic()
 
     def advance(done: int, total: int) -> None:

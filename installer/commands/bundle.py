@@ -11,7 +11,7 @@ from installer.artifacts.choice import AUTO, RECORD
 from installer.bundle import layout, supply
 from installer.bundle.contents import Manifest, encode
 from installer.bundle.signature import sign
-from installer.bundle.unpacking import check
+from installer.bundle.unpacking import check, told
 from installer.bundling.gathering import Order, gather
 from installer.bundling.systems import chosen, is_own, sources
 from installer.cluster import Cluster, Platform
@@ -22,7 +22,7 @@ from installer.commands.converge import copied_state
 from installer.commands.reporting import Reporting
 from installer.distributions import Distribution
 from installer.errors import InstallerError
-from installer.events import Notice, Progress
+from installer.events import Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +73,7 @@ def make(platform: Platform, wish: Wish, how: Making, reporting: Reporting) -> i
     path = _path(how.output, manifest)
     reporting.pause()  # ssh-keygen may ask for a passphrase
     signature = sign(encode(manifest), how.key) if how.key else b""
-    last = [0.0]
-
-    def advance(done: int, total: int) -> None:
-        if time.monotonic() - last[0] > 0.2 or done == total:
-            last[0] = time.monotonic()
-            emit(Progress(what=f"write {path.name}", done=done, total=total, unit="B"))
-
+    advance = told(f"write {path.name}", emit)
     layout.write(path, manifest, signature, gathered.sources, advance)
     emit(Notice(text=_written(path, manifest, time.monotonic() - started)))
     if how.key is None:
@@ -94,6 +88,13 @@ def _require_able(how: Making, systems: Sequence[Distribution], cluster: Cluster
         raise InstallerError(f"{how.key}: there is no such key", "give --sign a private SSH key")
     if how.output is not None and not how.output.parent.is_dir():
         raise InstallerError(f"{how.output.parent}: there is no such directory", "make it first")
+    own = supply.this_machine()
+    if how.architecture != own:
+        # busybox, which the images are made around, is this machine's.
+        raise InstallerError(
+            f"images for {how.architecture} cannot be made on this machine, which is {own}",
+            f"make the bundle on a machine of {how.architecture}",
+        )
     for row in systems if how.packages else ():
         if not is_own(row):
             sources(row, cluster.package_mirror)

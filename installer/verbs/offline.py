@@ -33,8 +33,7 @@ from installer.verbs.outcome import or_exit, run
     "--arch",
     "architecture",
     type=click.Choice(("amd64", "arm64")),
-    default="amd64",
-    help="The hosts' architecture.",
+    help="The hosts' architecture; this machine's by default.",
 )
 @click.option(
     "--sign",
@@ -57,7 +56,7 @@ from installer.verbs.outcome import or_exit, run
 @options.json
 def bundle(
     platform: Platform | None, inventory: Path | None, name: str, settings: tuple[str, ...],
-    output: Path | None, systems: tuple[str, ...], architecture: str, key: Path | None,
+    output: Path | None, systems: tuple[str, ...], architecture: str | None, key: Path | None,
     no_packages: bool, listed: Path | None, bundle_key: Path | None, bundle_from_anyone: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
@@ -73,6 +72,7 @@ def bundle(
       romana-install bundle --list site.tar --bundle-key maker.pub
       romana-install static -i hosts.yml --bundle site.tar --bundle-key maker.pub
     """
+    from installer.bundle.supply import this_machine
     from installer.commands import bundle as bundles
 
     wish = Wish(
@@ -88,7 +88,7 @@ def bundle(
     how = bundles.Making(
         output=output,
         systems=systems,
-        architecture=architecture,
+        architecture=architecture or this_machine(),
         key=key,
         packages=not no_packages,
     )

@@ -1,6 +1,7 @@
 """`romana-install bundle` and `--bundle` as typed: what is refused, with what to do next, before
 anything is fetched."""
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from installer.cli import main
 
+OTHER = "amd64" if platform.machine() == "aarch64" else "arm64"
 HOSTS = """\
 cluster: {name: site}
 network: {pods: 10.112.0.0/12, services: 10.96.0.0/16}
@@ -40,6 +42,7 @@ def run(*words: str) -> Result:
         (("--os", "ubuntu-16.04"), "--os ubuntu-16.04: clusters are not laid down on that"),
         (("--os", "debian-12", "--sign", "nokey"), "nokey: there is no such key"),
         (("--os", "debian-12", "-o", "none/site.tar"), "none: there is no such directory"),
+        (("--os", "debian-12", "--arch", OTHER), f"images for {OTHER} cannot be made on this"),
         (("--set", "cluster.kubernetes=v9.0.0"), "the inventory has one problem"),
     ],
 )
