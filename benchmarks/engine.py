@@ -230,13 +230,17 @@ class Bench:
     def __init__(self, lab: Lab, work: Path, ansible: Path, servers: list[Server]) -> None:
         self._lab, self._work, self._ansible, self._servers = lab, work, ansible, servers
 
-    def rounds(self, delay_ms: int, count: int) -> dict[str, list[float]]:
-        """Seconds of each, cold and again, in turns."""
+    def rounds(self, delay_ms: int, count: int, limit_s: float) -> dict[str, list[float]]:
+        """Seconds of each, cold and again, in turns: one round, and further ones up to `count` as
+        long as the next is likely to end within the limit."""
         pattern = DELAYED if delay_ms else DIRECT
         addresses = [pattern.format(each.number) for each in self._servers]
         write_playbook(self._work, addresses)
         times: dict[str, list[float]] = {}
-        for _ in range(count):
+        began = time.monotonic()
+        for number in range(count):
+            if number and (time.monotonic() - began) * (number + 1) / number > limit_s:
+                break
             for name, words in (
                 ("ours", (sys.executable, __file__, "--ours", str(self._work), *addresses)),
                 (ANSIBLE, (str(self._ansible), "-i", "hosts.ini", "play.yml")),
@@ -279,7 +283,8 @@ def show(count: int, delay_ms: int, times: dict[str, list[float]]) -> None:
         own, other = middle[f"ours, {run}"], middle[f"{ANSIBLE}, {run}"]
         print(
             f"{count} hosts, {delay_ms} ms, {run}: ours {own:.2f} s, {ANSIBLE} {other:.2f} s: "
-            f"{other / own:.0f} times as long",
+            f"{other / own:.0f} times as long ({len(times[f'ours, {run}'])} rounds, load "
+            f"{os.getloadavg()[0]:.0f})",
             flush=True,
         )
 
@@ -291,6 +296,7 @@ def measure(options: argparse.Namespace) -> None:
         keygen = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(work / "key"))
         subprocess.run(keygen, check=True)
         ansible = options.ansible or environment(work)
+        share_s = options.limit * 60 / len(options.hosts) / len(options.delays)
         lab = stack.enter_context(Lab(f"{options.prefix}-{os.getpid()}"))
         for count in options.hosts:
             with hosts(lab, work, options.sshd, count) as servers:
@@ -300,7 +306,7 @@ def measure(options: argparse.Namespace) -> None:
                     with lab.running(sys.executable, __file__, "--delay", str(count), half):
                         if delay_ms:
                             await_answer(lab, DELAYED.format(count))
-                        show(count, delay_ms, bench.rounds(delay_ms, options.rounds))
+                        show(count, delay_ms, bench.rounds(delay_ms, options.rounds, share_s))
 
 
 def main() -> None:
@@ -310,6 +316,7 @@ def main() -> None:
     parser.add_argument("--hosts", type=numbers, default=[5, 50], help="how many; up to 250")
     parser.add_argument("--delays", type=numbers, default=[0, 20], help="round trips, ms")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--limit", type=float, default=10, help="about so many minutes in all")
     parser.add_argument("--sshd", default="/usr/sbin/sshd")
     parser.add_argument("--ansible", type=Path, help="an ansible-playbook, instead of a new one")
     parser.add_argument("--prefix", default="rt-installer")
