@@ -59,7 +59,7 @@ def script() -> str:
     """Prints what `read` reads; changes nothing, and asks etcd only where there is one."""
     local = client("127.0.0.1")
     health = (
-        "curl -fsS --noproxy '*' --max-time 3 --cacert {0}/ca.crt --cert "
+        "curl -fsS --noproxy '*' --max-time 5 --cacert {0}/ca.crt --cert "
         "{0}/healthcheck-client.crt --key {0}/healthcheck-client.key {1}/health"
     ).format(f"{PKI}/etcd", local)
     # With --cluster, members that are dead are waited for as long as the limit.
@@ -68,8 +68,8 @@ def script() -> str:
 if [ -d {DATA}/member ]; then
   echo 'data yes'
   echo "health $({health} 2>/dev/null || :)"
-  echo "members $({etcdctl(local, limit_s=2)} member list -w json 2>/dev/null || :)"
-  echo "alive $({etcdctl(local, limit_s=2)} endpoint health --cluster -w json 2>/dev/null || :)"
+  echo "members $({etcdctl(local, limit_s=5)} member list -w json 2>/dev/null || :)"
+  echo "alive $({etcdctl(local, limit_s=3)} endpoint health --cluster -w json 2>/dev/null || :)"
 fi
 """
 
