@@ -8,6 +8,8 @@ export DEBIAN_FRONTEND := noninteractive
 # What the tests and the sandbox run on this machine; the platform checks for its own part again at run time.
 PACKAGES := busybox-static conntrack debootstrap dpkg-dev apt-utils iproute2 ipset iptables nftables openssh-client \
             procps socat systemd-container tmux
+# What opens the bench's report in its tests; where it is not to be had, they are skipped.
+BROWSER := chromium-headless-shell fonts-dejavu-core
 
 .PHONY: help setup sandbox test unit conformance cluster bench lint format lock packages clean
 
@@ -40,6 +42,9 @@ sandbox: setup
 packages:
 	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then echo "packages:" $$missing; apt-get -qq update && apt-get -qq install -y --no-install-recommends $$missing >/dev/null; fi
+	@command -v chromium-headless-shell chromium >/dev/null || { echo 'packages: $(BROWSER)'; \
+	  apt-get -qq update; apt-get -qq install -y --no-install-recommends $(BROWSER) >/dev/null \
+	  || echo 'packages: no headless Chromium here: its tests are skipped'; }
 
 test: setup packages lint
 	$(BIN)/python -m pytest tests/unit tests/conformance tests/cluster $(ARGS)

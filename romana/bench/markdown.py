@@ -22,6 +22,9 @@ def tables(results: Results) -> str:
 def _where(results: Results) -> Iterator[str]:
     where, load = results.machine, results.processor
     tools = ", ".join(where.tools.values())
+    if results.where:
+        yield f"The cluster of {results.where}."
+        yield ""
     yield (
         f"{where.processor}, {where.processors} processors, Linux {where.kernel}, {tools}; "
         f"{results.began}, {results.requests:,} requests a cell in {results.rounds} rounds. The "

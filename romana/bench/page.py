@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
@@ -29,8 +30,11 @@ th,td{padding:5px 10px;text-align:right;border-bottom:1px solid var(--line);whit
 th:first-child,td:first-child{text-align:left;padding-left:0}
 thead th{color:var(--soft);font-weight:600;border-bottom-width:2px}
 td small{color:var(--soft);display:block;font-size:12px}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(480px,1fr));gap:26px 36px}
-.pair th,.pair td{padding:4px 5px;font-size:13px}.pair td small{font-size:11px}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,490px),1fr));
+gap:26px 36px}.pair th,.pair td{padding:4px 0 4px 8px;font-size:13px}
+.pair td small{font-size:11px;white-space:normal}
+.pair th:first-child,.pair td:first-child{padding-left:0}
+code{font-size:.92em}
 ul.targets{list-style:none;padding:0;margin:12px 0 0}
 .targets li{padding:8px 0;border-bottom:1px solid var(--line);display:flex;gap:14px}
 .targets b{flex:0 0 66px;font-size:13px;text-transform:uppercase;letter-spacing:.03em}
@@ -38,7 +42,9 @@ ul.targets{list-style:none;padding:0;margin:12px 0 0}
 .targets span small{display:block;color:var(--soft)}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:3px 18px;margin:10px 0 0}
 dt{color:var(--soft)}dd{margin:0}
-@media print{body{padding:0;font-size:11pt;max-width:none}
+@media print{body{padding:0;font-size:10.5pt;max-width:none}h2{margin-top:24px}
+.targets li{padding:5px 0}figure{margin-top:22px}figure svg{width:90%}.pair{gap:16px}
+.pair td,.pair th{padding-top:2px;padding-bottom:2px}.note{break-after:avoid}
 figure,table,.targets li{break-inside:avoid}
 h2{break-after:avoid}.frame{overflow:visible}}
 """
@@ -72,6 +78,8 @@ def _header(results: Results) -> Iterator[str]:
     yield f"<p>{escape(where.processor)}, {where.processors} processors, Linux "
     yield f"{escape(where.kernel)} &middot; {escape(results.began)} &middot; "
     yield f"Romana {escape(results.version)} &middot; {results.requests:,} requests a cell</p>"
+    if results.where:
+        yield f"<p>The cluster of {escape(results.where)}</p>"
     if not results.complete:
         yield f"<p><b>Interrupted after {results.rounds} rounds:</b> the figures so far.</p>"
     yield "</header>"
@@ -85,9 +93,14 @@ def _targets(results: Results) -> Iterator[str]:
     yield 'none of it does. Open: a part of it.</p><ul class="targets">'
     for each in verdicts(results):
         word = _WORDS[each.outcome]
-        told = f"{escape(each.target)}<small>{escape(each.text)}</small>"
+        told = f"{_code(each.target)}<small>{escape(each.text)}</small>"
         yield f'<li class="{word}"><b>{word}</b><span>{told}</span></li>'
     yield "</ul>"
+
+
+def _code(text: str) -> str:
+    """A line in which names are between backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _picture(title: str, text: str, svg: str) -> str:
@@ -132,7 +145,7 @@ def _seed_rows(results: Results) -> Iterator[tuple[str, ...]]:
         cells = []
         for size in results.sizes:
             figure, more = seed.milliseconds(count, size), seed.percent(count, size)
-            small = f"<small>{more:+.1f} %</small>" if more else ""
+            small = f"<small>{more:+.1f}</small>" if more else ""
             cells.append("" if figure is None else f"{figure:.3f}{small}")
         yield (str(count), *cells)
 
@@ -147,7 +160,7 @@ def _rows(results: Results, plane: str) -> Iterator[tuple[str, ...]]:
 def _request(figure: Figure | None) -> str:
     if figure is None:
         return ""
-    small = f"<small>{_plus_minus(figure.percent, 1)} %</small>" if figure.percent else ""
+    small = f"<small>{_plus_minus(figure.percent, 1)}</small>" if figure.percent else ""
     return f"{figure.mean.value / 1000:.3f}{small}"
 
 
@@ -179,8 +192,8 @@ def _method(results: Results) -> Iterator[str]:
     total = sum(each.requests for each in results.figures)
     facts = {
         "turns": f"{results.rounds} rounds of blocks, every cell once a round, in another order "
-        f"each time; the first round, and the first {results.warm_requests} requests of each "
-        "block, do not count",
+        f"each time, and more for cells of wide intervals; the first round, and the first "
+        f"{results.warm_requests} requests of each block, do not count",
         "confidence": f"{100 * CONFIDENCE:g} %, bootstrap over rounds, {DRAWS:,} draws; cells are "
         "compared round by round",
         "outliers": f"{far:,} of {total:,} requests lie beyond Tukey's outer fence; all count",

@@ -34,6 +34,8 @@ NEAREST = 0.06
 """Labels of an axis are so far apart, at least: a share of its length."""
 LOG_FROM = 8
 """A scale of times is logarithmic where the longest is so many times the shortest."""
+SHOWN = 2
+"""Times the longest median: so far up, at most, are intervals shown."""
 DOTS_PER_INCH = 150
 _STYLE: Any = {
     "font.size": 10.5,
@@ -134,12 +136,13 @@ def _requests(results: Results) -> Picture:
 
 def _lines(axes: Axes, results: Results, size: int | None, unit: float) -> None:
     """Every data plane at one size."""
-    top = 0.0
+    top = highest = 0.0
     for plane in results.planes:
         figures = results.of(plane, size)
         if not figures:
             continue
         top = max(top, *(each.median.value * unit for each in figures))
+        highest = max(highest, *(each.median.high * unit for each in figures))
         if plane in FLOORS:
             level = figures[0].median.value * unit
             axes.axhline(
@@ -155,7 +158,8 @@ def _lines(axes: Axes, results: Results, size: int | None, unit: float) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
     else:
-        axes.set_ylim(0, top * 1.12)
+        # An interval of a few rounds may be far wider than all that is to be seen.
+        axes.set_ylim(0, min(highest, SHOWN * top) * 1.12)
     _policies_axis(axes, results.policies)
 
 

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import reports
+from chromium import browser, program
 
 from romana.lab import leftovers
 from romana.lab.namespaces import NETNS
@@ -29,7 +31,10 @@ def run(command, *words):
     )
 
 
-def test_every_data_plane_is_proven_and_measured(tmp_path):
+@pytest.fixture(scope="module")
+def short_run(tmp_path_factory):
+    """A run that has ended, and its directory."""
+    out = tmp_path_factory.mktemp("short")
     done = run(
         "policies",
         "--policies=0,3",
@@ -37,8 +42,13 @@ def test_every_data_plane_is_proven_and_measured(tmp_path):
         "--requests=10",
         "--seconds=1",
         "--baselines=established,list,chains",
-        f"--out={tmp_path}",
+        f"--out={out}",
     )
+    return done, out
+
+
+def test_every_data_plane_is_proven_and_measured(short_run):
+    done, tmp_path = short_run
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "results.json").read_bytes())
     cells = {(each["plane"], each["policies"], each["size"]) for each in results["figures"]}
@@ -64,6 +74,14 @@ def test_every_data_plane_is_proven_and_measured(tmp_path):
     for name in ("connect.png", "requests.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert not leftovers.find(PREFIX)
+
+
+@pytest.mark.skipif(program() is None, reason="no Chromium is installed (make packages)")
+def test_its_report_is_whole_in_a_browser(short_run):
+    done, out = short_run
+    assert done.returncode == 0, done.stderr
+    with browser() as page:
+        assert reports.check(page, out / "report.html", 2, out) in (3, 4)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +116,10 @@ def without(tmp_path):
         here = tmp_path / "programs"
         here.mkdir()
         for place in os.environ["PATH"].split(os.pathsep):
-            for program in Path(place).glob("*"):
-                link = here / program.name
-                if program.name != missing and not link.is_symlink():
-                    link.symlink_to(program)
+            for each in Path(place).glob("*"):
+                link = here / each.name
+                if each.name != missing and not link.is_symlink():
+                    link.symlink_to(each)
         return str(here)
 
     return directory

@@ -17,6 +17,7 @@ from installer.artifacts.catalogue import cache_directory
 
 BENCH = (sys.executable, "-m", "romana.cli", "bench", "policies", "--cluster")
 LIMIT_S = 240
+NAMES = "jsonpath={.items[*].metadata.name}"
 WARM_TURNS, TURNS = 2, 6
 """Of the round that does not count, and at least so many in all: two numbers of policies each."""
 
@@ -61,13 +62,14 @@ def test_policies_come_and_go_in_turns_and_an_interrupt_leaves_nothing(
         for line in process.stderr:
             if int((re.search(r"measuring in turns: (\d+) of", line) or ("", 0))[1]) > TURNS:
                 break
-        there = installed.kubectl("get", "pods", "-A", "-l", "role in (frontend, backend)", "-o",
-            "jsonpath={range .items[*]}{.metadata.name}={.spec.nodeName} {end}")  # fmt: skip
+        name = installed.kubectl("get", "namespaces", "-l", "romana.io/bench", "-o", NAMES)
+        pods = json.loads(installed.kubectl("get", "pods", "-n", name.strip(), "-o", "json"))
         process.send_signal(signal.SIGINT)
     finally:
         code, out, err = ended(process)
     assert code == 130, err
-    assert sorted(there.split()) == ["client=node2", "server=node1"]
+    places = {each["metadata"]["name"]: each["spec"]["nodeName"] for each in pods["items"]}
+    assert places == {"client": "node2", "server": "node1"}
     results = json.loads((tmp_path / "results.json").read_bytes())
     assert not results["complete"]
     assert results["rounds"] >= (TURNS - WARM_TURNS) // 2

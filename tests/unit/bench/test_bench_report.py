@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 from io import StringIO
 
 import pytest
+import reports
+from chromium import browser, program
 from rich.console import Console
 
 from romana.bench import terminal
@@ -21,6 +23,10 @@ from romana.bench.verdicts import Outcome, verdicts
 SIZES = (512, 2**20)
 COUNTS = (0, 10, 200)
 EACH_NS = {"list": 30.0, "chains": 100.0, "nftables": 0.0}
+SEEDS_SIZES = {512: 90.0, 1024: 95.0, 10240: 110.0, 102400: 240.0, 2**20: 700.0}
+FLOORS = ("none", "established", "nat")
+PAGES = (5, 6)
+"""Of the full report on A4; the longer with wider letters."""
 
 
 def about(value, width=0.1):
@@ -81,6 +87,33 @@ def results(**fields):
         ),
     }
     return Results(**{**made, **fields})
+
+
+def full_results():
+    """As a run with the seed's options has them; an interval is far wider than the others."""
+    planes = (*FLOORS, *EACH_NS, "iptables")
+    counts = (0, 10, 50, 100, 200)
+    made = []
+    for plane in planes:
+        for count in (0,) if plane in FLOORS else counts:
+            for size in (None, *SEEDS_SIZES):
+                fields = as_fields(figure(plane, count, None))
+                base = SEEDS_SIZES.get(size, 30.0)
+                time = about(base * (1 + EACH_NS.get(plane, 0.0) * count / 30_000))
+                wide = Estimate(time.value, 1.0, 20_000.0)
+                fields |= {"size": size, "mean": time, "median": wide if count == 50 else time}
+                wide = Estimate(100.0, -10.0, 210.0)
+                fields["percent"] = (wide if count == 50 else about(12.3)) if count else None
+                made.append(Figure(**fields))
+    return results(
+        planes=dict.fromkeys(planes, "what it is, in some words that may need a second line"),
+        backends=("nftables", "iptables"),
+        policies=counts,
+        sizes=tuple(SEEDS_SIZES),
+        figures=tuple(made),
+        where="https://192.0.2.1:6443: client on node1, server on node2",
+        left_out=("list with 50,000 policies: loading more than 5,000 takes minutes",),
+    )
 
 
 def outcomes(found):
@@ -188,3 +221,42 @@ def test_without_matplotlib_it_says_so_and_writes_the_rest(tmp_path, monkeypatch
     assert NO_PLOTS in lines
     assert "What policies cost" in (tmp_path / "report.html").read_text()
     assert read(tmp_path / "results.json") == results()
+
+
+@pytest.fixture(scope="module")
+def page_shown():
+    """A browser for all tests of this module."""
+    if program() is None:
+        pytest.skip("no Chromium is installed (make packages)")
+    with browser() as shown:
+        yield shown
+
+
+def test_the_page_is_whole_in_a_browser_at_any_width_and_on_paper(page_shown, tmp_path):
+    list(write(full_results(), tmp_path))
+    assert reports.check(page_shown, tmp_path / "report.html", 3, tmp_path) in PAGES
+
+
+@pytest.fixture(scope="module")
+def report_text(tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    list(write(results(), out))
+    return (out / "report.html").read_text()
+
+
+BAD = {
+    "an empty picture": ("<svg", "<svg></svg><svg hidden"),
+    "a word beyond its box": ("<dd>", "<dd style='width:9px'>"),
+    "a table beyond its frame": ("<td>", "<td style='min-width:2000px'>"),
+    "something from elsewhere": ("</body>", "<img src='file:///nowhere.png'></body>"),
+    "an error of a script": ("</body>", "<script>throw Error('no')</script></body>"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_the_browser_finds_what_is_wrong_with_a_page(page_shown, report_text, tmp_path, name):
+    report = tmp_path / "report.html"
+    old, new = BAD[name]
+    report.write_text(report_text.replace(old, new, 1))
+    with pytest.raises(AssertionError):
+        reports.check(page_shown, report, 3, tmp_path)
