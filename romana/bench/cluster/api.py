@@ -105,6 +105,8 @@ class Cluster:
         limit = time.monotonic() + GONE_LIMIT_S
         try:
             self._asking(lambda api: api.delete(path))
+            # Their programs have ended; kubelets take up to a minute to say so.
+            self._asking(lambda api: api.delete(f"{path}/pods?gracePeriodSeconds=0"))
             while time.monotonic() < limit:
                 self._get(path)
                 time.sleep(LOOK_EVERY_S)
