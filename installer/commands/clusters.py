@@ -161,6 +161,29 @@ def known(wish: Wish) -> Cluster:
     return provide(cluster, wish.sudo_password_file, wish.sudo_password)
 
 
+def recorded(cluster: Cluster, directory: Path) -> Cluster:
+    """The cluster as an inventory that was kept has it.
+
+    Args:
+        cluster: whose.
+        directory: with the record and the inventory of then.
+
+    Raises:
+        InventoryError: it is unsound by now.
+        OSError: nothing is kept there.
+    """
+    data = json.loads((directory / RECORD).read_text())
+    request = Request(
+        platform=cluster.platform,
+        clusters=clusters_directory(),
+        name=cluster.name,
+        nodes=data["nodes"],
+        settings=tuple(data["settings"]),
+        defaults=tuple(data.get("defaults", ())),
+    )
+    return load(directory / "inventory.yml", request).cluster
+
+
 def host_named(cluster: Cluster, name: str) -> Host:
     """The host of that name.
 

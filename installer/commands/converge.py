@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from installer import pki, platforms
 from installer.artifacts.choice import chosen, record
 from installer.cluster import Cluster, Host, Platform
-from installer.commands import clusters, fixed, unfinished, validity
+from installer.commands import clusters, departing, fixed, unfinished, validity
 from installer.commands.bundled import carried
 from installer.commands.clusters import Wish
 from installer.commands.foreseeing import foresee
@@ -24,6 +24,7 @@ from installer.commands.preparing import Prepared, connected, prepare
 from installer.commands.reporting import Reporting, utc
 from installer.commands.showing import show, trips
 from installer.commands.upgrading import carry_out
+from installer.departure import Patience
 from installer.engine import cluster_lock, drift, journal, lock
 from installer.engine.apply import Applied, apply
 from installer.engine.plan import Plan
@@ -121,6 +122,7 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
     tally = Tally(_names(hosts))
     reporting.add(tally)
     prepared, counts, since = None, {}, ""
+    leaving: tuple[str, ...] = ()
     with copied_state(attached) as shadow:
         there = [
             host for host in shadow.hosts if not making or host.ssh != _host(cluster, host).ssh
@@ -133,9 +135,12 @@ def _check(cluster: Cluster, how: How, reporting: Reporting) -> int:
                 known = _observed(cluster, prepared.plan)
                 since = drift.first(known, drift.differing(prepared.plan))
                 show(prepared.plan, emit, known)
+                leaving = () if how.limit else departing.find(cluster)
+                for name in leaving:
+                    emit(Notice(text=f"would let {name} leave: it is not in the inventory"))
             counts = trips(sessions)
     lost = frozenset(prepared.lost) if prepared and not making else frozenset()
-    pending = bool(making) or bool(prepared and prepared.plan.pending)
+    pending = bool(making or leaving) or bool(prepared and prepared.plan.pending)
     lives = _lives(prepared, emit, done=not pending) if prepared else ()
     recap = Recap(
         hosts=tally.recap(counts, lost),
@@ -193,6 +198,7 @@ class _Converging:
         self._record = record
         self._started = time.monotonic()
         self._made = False
+        self._leaving: tuple[str, ...] = ()
         self._platform = platforms.of(cluster)
         self._tally = Tally(_names(_meant(cluster, how)))
         reporting.add(self._tally)
@@ -231,15 +237,29 @@ class _Converging:
             _observed(cluster, prepared.plan)
             if prepared.changes:
                 self._emit(VersionChanges(changes=prepared.changes))
+            self._leaving = self._find_leaving()
             if not self._agreed(prepared.plan):
                 return self._recap(sessions, prepared, "", declined=True)
             with self._locked(cluster, sessions, prepared.plan):
-                self._record()
+                self._remember()
                 applied = self._carry_out(cluster, sessions, prepared)
                 stopped = self._afterwards(cluster, sessions, prepared, applied)
             if not stopped and prepared.lost:
                 stopped = f"stopped on {', '.join(prepared.lost)} because it could not be reached"
             return self._recap(sessions, prepared, stopped)
+
+    def _find_leaving(self) -> tuple[str, ...]:
+        """Nodes that are in no inventory any more."""
+        found = () if self._how.limit else departing.find(self._cluster)
+        for name in found:
+            self._emit(Notice(text=f"node {name} leaves: it is not in the inventory any more"))
+        return found
+
+    def _remember(self) -> None:
+        """Records this run's inventory; the one before is kept while hosts of it have to leave."""
+        if self._leaving:
+            departing.remember(self._cluster)
+        self._record()
 
     def _carry_out(
         self, cluster: Cluster, sessions: Mapping[str, Session], prepared: Prepared
@@ -262,7 +282,7 @@ class _Converging:
         self, cluster: Cluster, sessions: Mapping[str, Session], plan: Plan
     ) -> contextlib.AbstractContextManager[None]:
         """Keeps others from changing the cluster, where there is something to change."""
-        if not plan.pending:
+        if not plan.pending and not self._leaving:
             return contextlib.nullcontext()
         mine = claim(cluster, self._reporting.command)
         there = [sessions[host.name] for host in cluster.controllers if host.name in sessions]
@@ -293,8 +313,12 @@ class _Converging:
 
     def _agreed(self, plan: Plan) -> bool:
         """A cluster that was complete is not changed without asking."""
-        if not plan.pending or self._last is None or self._last.state != "done":
+        pending = plan.pending or bool(self._leaving)
+        if not pending or self._last is None or self._last.state != "done":
             return True
+        if self._leaving and not plan.pending:
+            self._reporting.pause()
+            return self._how.confirm(f"Let {', '.join(self._leaving)} leave, with all its pods?")
         changes = sum(len(work.changes) for work in plan.works)
         hosts = dict.fromkeys(work.host for work in plan.works if work.changes)
         where = ", ".join(hosts) if len(hosts) < 4 else f"{len(hosts)} hosts"
@@ -317,6 +341,12 @@ class _Converging:
         if not self._how.limit and not prepared.lost:
             record(cluster, prepared.choice)
         write_kubeconfig(cluster, prepared.credentials, self._platform.publish(cluster))
+        if self._leaving:
+            patience = Patience(
+                drain_s=self._how.settings.drain_timeout_s, evict_bare=self._how.settings.bare
+            )
+            if stopped := departing.let_go(cluster, self._leaving, patience, self._emit):
+                return stopped
         complete = self._last is not None and self._last.state == "done"
         if not cluster.smoke or (complete and not applied.changed and not self._made):
             return ""

@@ -5,25 +5,25 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from installer import platforms
 from installer.cluster import Cluster, Host
 from installer.commands import clusters, fixed
 from installer.commands.clusters import Wish
 from installer.commands.converge import claim, copied_state
-from installer.commands.preparing import connected, gather_all
+from installer.commands.departing import plan_leaving
+from installer.commands.preparing import connected
 from installer.commands.reporting import Reporting, utc
 from installer.commands.showing import show, trips
 from installer.departure import Departure, Patience, settle
 from installer.engine import cluster_lock, lock
 from installer.engine.apply import apply
-from installer.engine.plan import Plan, probe_all, wanted
-from installer.errors import HostError, InstallerError
-from installer.events import Emit, Notice, Recap, ResourceResult, RunStarted
+from installer.engine.plan import Plan
+from installer.errors import InstallerError
+from installer.events import Notice, Recap, RunStarted
 from installer.hosts.session import Session
 from installer.observers.tally import Tally
-from installer.roles.leaving import leaving, target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,36 +215,6 @@ class _Resetting:
         self._emit(recap)
         failed = stopped or any(host.failed or host.unreachable for host in recap.hosts)
         return 1 if failed else 2 if pending else 0
-
-
-def plan_leaving(
-    cluster: Cluster, hosts: Sequence[Host], sessions: Mapping[str, Session], emit: Emit
-) -> Plan:
-    """What has to go from hosts, found in two round trips to each.
-
-    Args:
-        cluster: that they belong to, or belonged to.
-        hosts: to look at; those without a session are left out.
-        sessions: by host name.
-        emit: is told which hosts cannot be asked.
-    """
-    roles = leaving()
-    facts = gather_all(replace(cluster, hosts=tuple(hosts)), sessions, emit)
-    everything = [
-        wanted(roles, target(cluster, host, facts[host.name]))
-        for host in hosts
-        if host.name in facts
-    ]
-    plan = probe_all(roles, everything, sessions)
-    for error in plan.unreachable:
-        emit(_unasked(error))
-    return plan
-
-
-def _unasked(error: HostError) -> ResourceResult:
-    return ResourceResult(
-        host=error.host, role="probe", resource="ssh", outcome="unreachable", reason=error.message
-    )
 
 
 def _lost(plan: Plan, hosts: Sequence[Host]) -> frozenset[str]:
