@@ -177,8 +177,12 @@ def pinned_packages(target: Target, program: Literal["containerd", "etcd"]) -> I
 
 
 def pin(version: str) -> str:
-    """A version as apt takes it: one without a revision stands for any revision of its package."""
-    return version if "-" in version else f"{version}[-+~]*"
+    """A version as apt takes it: one without a revision stands for any revision of its package.
+
+    What ends in an asterisk is a beginning for apt, with nothing in it that stands for others
+    (`pkgVersionMatch`); so this does not.
+    """
+    return version if "-" in version else f"{version}[-+~]*?"
 
 
 def _only_from(target: Target) -> str:
