@@ -21,8 +21,8 @@ class Trace:
         name: a few words, unique on the host.
         found: sh text that prints a line for each of them that is there; nothing without them.
         removal: sh text that removes them all.
-        end_of: id of the service that makes them. Where it ends in the same run, they are removed
-            also if none was there at the plan's look: there may be some by then.
+        end_of: id of the service or trace that makes them. Where it goes in the same run, they are
+            removed also if none was there at the plan's look: there may be some by then.
         timeout_s: for the removal.
     """
 

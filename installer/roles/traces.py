@@ -197,7 +197,8 @@ def _empty_tables() -> Trace:
     )
     return Trace(
         "iptables' empty tables",
-        end_of=_AGENT,
+        # Empty once the chains are gone, also where the agent had ended in an earlier run.
+        end_of=_chains().id,
         found=listed,
         removal=f"(\n{listed}) | while read -r family name; do\n"
         'nft delete table "$family" "$name"\ndone\n',

@@ -159,6 +159,26 @@ def test_a_cluster_lives_on_without_a_host_that_is_reset(house):
     assert differing(before["node1"], held(leaders["node1"])) == []
 
 
+def test_a_reset_that_is_killed_is_taken_up_by_the_next(house):
+    operator, _, _ = house
+    checked = typed(operator, LEAVE, "romana-install reset --check --diff", "--json")
+    assert checked.code == 2
+    with operator.begin("reset", "--yes", "--json") as process:
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "Progress" and event["what"].startswith("network: "):
+                break
+        process.kill()
+    gone = typed(operator, LEAVE, "romana-install reset", "--json")
+    assert gone.code == 0, gone.err
+    print(f"the rest reset: {gone.of('Recap')[-1]['seconds']:.1f} s")
+    again = operator.run("reset", "--yes", "--json")
+    assert again.code == 0
+    assert again.results("changed", "failed") == {}
+    left = "ls -d /etc/kubernetes /opt/romana /var/lib/romana /var/lib/etcd/* 2>/dev/null || :"
+    assert operator.on("controller", left) == ""
+
+
 def workload():
     """Pods on all nodes, with a port of the host's."""
     container = {
