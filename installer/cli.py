@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from installer.verbs import backups, making, offline, reaching, removing, seeing
+from installer.verbs import backups, making, offline, reaching, removing, rotating, seeing
 from romana.version import VERSION
 
 
@@ -41,6 +41,7 @@ for verb in (
     backups.rollback,
     offline.bundle,
     removing.reset,
+    rotating.rotate_ca,
     removing.destroy,
 ):
     main.add_command(verb)

@@ -25,6 +25,10 @@ from installer.events import Notice, Recap
 from installer.hosts.facts import Facts
 from installer.hosts.init import of
 from installer.hosts.session import Session
+from installer.pki import rotation
+from installer.pki.certificates import utc_now
+from installer.pki.rotation import SERVICE_ACCOUNT
+from installer.pki.store import Directory
 from installer.roles import ROLES
 from installer.status.reading import services
 
@@ -141,14 +145,26 @@ def restore(wish: Wish, file: Path, confirm: Callable[[str], bool], reporting: R
     since = f"all that changed in it since {described.taken} UTC is lost"
     if not confirm(f"Restore cluster {described.cluster}? {since}."):
         raise InstallerError("nothing was restored", "answer y, or give --yes")
-    if not known.exists():
+    if known.exists():
+        _accept_tokens(held, state)
+    else:
         lay_down(held, state)
         reporting.emit(Notice(text=f"{state}: laid down from the backup"))
     wanted = clusters.as_recorded(replace(wish, name=described.cluster))
     restoring = _Restoring(held, reporting)
     how = How(confirm=lambda _: True, first=restoring.run)
-    platform = clusters.known(wanted).platform if recorded else described.platform
-    return converge(platform, wanted, how, reporting)
+    if not recorded:
+        return converge(described.platform, wanted, how, reporting)
+    wanted = clusters.as_recorded(wanted, described.cluster)
+    return converge(clusters.known(wanted).platform, wanted, how, reporting)
+
+
+def _accept_tokens(held: backup.Backup, state: Path) -> None:
+    """What etcd gets back may hold tokens that an earlier key has signed: they are accepted until
+    all have been signed anew."""
+    then, store = held.state.get(f"pki/{SERVICE_ACCOUNT}"), Directory(state / "pki")
+    if then and then != store.read(SERVICE_ACCOUNT):
+        rotation.accept(store, then, utc_now())
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,8 @@ class How:
         take_over: take the cluster's lock from a run elsewhere that is dead.
         settings: of a roll-out, where versions change.
         first: what has to be done on the hosts before anything is compared: a restoration.
+        entering: what has to be done to the state directory alone, with the lock held.
+        smoke: whether it may end with the smoke test.
     """
 
     check: bool = False
@@ -61,6 +63,8 @@ class How:
     settings: Settings = Settings()
     confirm: Callable[[str], bool] = lambda question: True
     first: Callable[[Cluster, Mapping[str, Session]], None] | None = None
+    entering: Callable[[Cluster], None] | None = None
+    smoke: bool = True
 
 
 def converge(platform_name: Platform, wish: Wish, how: How, reporting: Reporting) -> int:
@@ -92,6 +96,8 @@ def converge(platform_name: Platform, wish: Wish, how: How, reporting: Reporting
             record = partial(clusters.record, cluster, file, wish)
             if last is None:
                 record()  # so that a first run that is killed can be destroyed
+            if how.entering is not None:
+                how.entering(cluster)
             return _Converging(cluster, how, reporting, last, record).run()
 
 
@@ -348,7 +354,9 @@ class _Converging:
             if stopped := departing.let_go(cluster, self._leaving, patience, self._emit):
                 return stopped
         complete = self._last is not None and self._last.state == "done"
-        if not cluster.smoke or (complete and not applied.changed and not self._made):
+        if not (cluster.smoke and self._how.smoke) or (
+            complete and not applied.changed and not self._made
+        ):
             return ""
         from installer.smoke.runner import run as smoke_test  # a third of all time to import
 
@@ -405,7 +413,7 @@ def write_kubeconfig(cluster: Cluster, credentials: Credentials, server: str) ->
     text = pki.kubeconfig(
         cluster=cluster.name,
         server=server,
-        authority=credentials.authorities["kubernetes"],
+        authority=credentials.trusted["kubernetes"],
         user="admin",
         identity=credentials.issued[pki.OPERATOR, "admin"],
         server_name="" if _certified(cluster, server) else "kubernetes",

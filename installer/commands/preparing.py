@@ -136,6 +136,9 @@ def prepare(
     _fit(facts, had)
     adopt_lost(cluster, sessions, emit)
     kept, credentials = pki.kept(cluster), pki.ensure(cluster)
+    if credentials.stage:
+        text = f"the authorities are being rotated, stage {credentials.stage}; "
+        emit(Notice(text=f"{text}romana-install rotate-ca goes on with it"))
     # What comes before etcd, as a restoration has it, leaves members alone.
     members = membership(cluster, sessions) if _ETCD in roles else Membership()
     everything = [

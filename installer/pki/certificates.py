@@ -134,6 +134,12 @@ def is_authority(certificate: bytes) -> bool:
         return False
 
 
+def first(certificates: bytes) -> bytes:
+    """The first of several certificates, PEM."""
+    loaded = x509.load_pem_x509_certificates(certificates)
+    return certificates if len(loaded) == 1 else loaded[0].public_bytes(Encoding.PEM)
+
+
 def expires(certificate: bytes) -> datetime:
     """When a certificate ends, in UTC."""
     return x509.load_pem_x509_certificate(certificate).not_valid_after_utc

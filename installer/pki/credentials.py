@@ -15,11 +15,13 @@ from datetime import datetime
 
 from installer.cluster import Cluster
 from installer.errors import InstallerError
+from installer.pki import rotation
 from installer.pki.certificates import (
     Pair,
     Subject,
     belongs_together,
     expires,
+    first,
     is_authority,
     is_current,
     issue,
@@ -29,9 +31,9 @@ from installer.pki.certificates import (
     utc_now,
 )
 from installer.pki.identities import AUTHORITIES, OPERATOR, AuthorityName, Leaf, leaves
+from installer.pki.rotation import SERVICE_ACCOUNT, Stage
 from installer.pki.store import Directory
 
-_SERVICE_ACCOUNT = "sa.key"
 _ENCRYPTION = "encryption.key"
 
 
@@ -40,13 +42,19 @@ class Credentials:
     """The secrets of one cluster.
 
     `encryption_key` is the base64 of 32 random bytes, for the `secretbox` provider of encryption
-    at rest.
+    at rest. `authorities` issue, `trusted` are the certificates to believe, PEM, which are more
+    while authorities are rotated; `service_account` signs tokens, and its certificate is all the
+    public keys whose tokens are accepted. `stage` is the rotation's.
     """
 
     authorities: Mapping[AuthorityName, Pair]
     issued: Mapping[tuple[str, str], Pair]
+    trusted: Mapping[AuthorityName, bytes]
     service_account: Pair
+    old_tokens: bool
+    """Whether there may be tokens that another key has signed."""
     encryption_key: str
+    stage: Stage = ""
 
     def __repr__(self) -> str:
         """Without a secret, whatever prints it."""
@@ -80,10 +88,12 @@ def ensure(cluster: Cluster, now: datetime | None = None) -> Credentials:
         now: the time; the clock's where it is left out.
 
     Raises:
-        InstallerError: a kept file is damaged.
+        InstallerError: a kept file is damaged, or an authority's life has ended.
     """
-    store, time = _directory(cluster), now or utc_now()
-    service_account, encryption = _secrets(store)
+    store, time = directory(cluster), now or utc_now()
+    rotation.settle(store)
+    trust = rotation.trust(store, time)
+    key, encryption = _secrets(store)
     authorities = {
         authority.name: _authority(store, authority.path, authority.common_name, time)
         for authority in AUTHORITIES
@@ -94,19 +104,24 @@ def ensure(cluster: Cluster, now: datetime | None = None) -> Credentials:
             (leaf.host, leaf.name): _leaf(store, leaf, authorities[leaf.authority], time)
             for leaf in leaves(cluster)
         },
-        service_account=service_account,
+        trusted={
+            name: pair.certificate + trust.authorities[name] for name, pair in authorities.items()
+        },
+        service_account=Pair(certificate=public_key(key) + trust.keys, key=key),
+        old_tokens=bool(trust.keys) and trust.stage != "trusting",
+        stage=trust.stage,
         encryption_key=encryption,
     )
 
 
 def exists(cluster: Cluster) -> bool:
     """Whether the state directory holds the cluster's main authority."""
-    return _directory(cluster).read("ca.key") is not None
+    return directory(cluster).read("ca.key") is not None
 
 
 ADOPTABLE = (
     *(f"{authority.path}.{half}" for authority in AUTHORITIES for half in ("crt", "key")),
-    _SERVICE_ACCOUNT,
+    SERVICE_ACCOUNT,
 )
 """Files below /etc/kubernetes/pki of a controller from which a lost state directory can be
 restored."""
@@ -129,7 +144,7 @@ def adopt(cluster: Cluster, files: Mapping[str, bytes], encryption_key: str) -> 
     for name in ADOPTABLE:
         if name not in files:
             raise InstallerError(f"cannot restore cluster {cluster.name}: {name} is missing")
-    store = _directory(cluster)
+    store = directory(cluster)
     for authority in AUTHORITIES:
         pair = Pair(certificate=files[f"{authority.path}.crt"], key=files[f"{authority.path}.key"])
         if not (is_authority(pair.certificate) and belongs_together(pair)):
@@ -146,7 +161,7 @@ def adopt(cluster: Cluster, files: Mapping[str, bytes], encryption_key: str) -> 
 def kept(cluster: Cluster) -> tuple[Expiry, ...]:
     """When everything ends that the state directory holds, the soonest first; nothing is made or
     renewed. So a run tells what hosts hold as long as it has not changed them."""
-    store = _directory(cluster)
+    store = directory(cluster)
     named = [("", f"{each.name} authority", each.path) for each in AUTHORITIES]
     named += [(leaf.host, leaf.name, _path(leaf)) for leaf in leaves(cluster)]
     found = []
@@ -174,20 +189,22 @@ def _sorted(found: Iterable[Expiry]) -> tuple[Expiry, ...]:
     return tuple(sorted(found, key=lambda expiry: (expiry.ends, expiry.host, expiry.name)))
 
 
-def _directory(cluster: Cluster) -> Directory:
+def directory(cluster: Cluster) -> Directory:
+    """Where the cluster's secrets are kept on this machine."""
     return Directory(cluster.state / "pki")
 
 
-def _secrets(store: Directory) -> tuple[Pair, str]:
-    key = store.read(_SERVICE_ACCOUNT)
+def _secrets(store: Directory) -> tuple[bytes, str]:
+    """The key that signs tokens, and the one that encrypts what etcd holds."""
+    key = store.read(SERVICE_ACCOUNT)
     if key is None:
         key = new_key()
-        store.write(_SERVICE_ACCOUNT, key)
+        store.write(SERVICE_ACCOUNT, key)
     encryption = store.read(_ENCRYPTION)
     if encryption is None:
         encryption = b64encode(os.urandom(32))
         store.write(_ENCRYPTION, encryption)
-    return Pair(certificate=public_key(key), key=key), encryption.decode().strip()
+    return key, encryption.decode().strip()
 
 
 def _authority(store: Directory, path: str, common_name: str, now: datetime) -> Pair:
@@ -199,12 +216,19 @@ def _authority(store: Directory, path: str, common_name: str, now: datetime) -> 
         store.write(f"{path}.crt", pair.certificate)
         store.write(f"{path}.key", pair.key)
         return pair
-    pair = Pair(certificate=certificate, key=key)
+    # A controller's file may hold others beside it, from the midst of a rotation.
+    pair = Pair(certificate=first(certificate), key=key)
     if not belongs_together(pair):
         raise InstallerError(
             f"the authority {path}.crt and its key do not belong together",
             "restore the cluster's state directory from a backup, or move its pki folder away to "
             "take the authority from a controller",
+        )
+    if expires(pair.certificate) <= now:
+        raise InstallerError(
+            f"the authority {path}.crt has ended on {expires(pair.certificate):%Y-%m-%d}: nothing "
+            "that it issues is valid",
+            "make another one: romana-install rotate-ca",
         )
     return pair
 

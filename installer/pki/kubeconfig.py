@@ -15,7 +15,7 @@ _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def kubeconfig(
-    *, cluster: str, server: str, authority: Pair, user: str, identity: Pair, server_name: str = ""
+    *, cluster: str, server: str, authority: bytes, user: str, identity: Pair, server_name: str = ""
 ) -> str:
     """A kubeconfig with everything in it, so that one file of mode 0600 is all that has to be kept
     secret.
@@ -23,7 +23,7 @@ def kubeconfig(
     Args:
         cluster: the cluster's name, shown by kubectl.
         server: the API server's URL.
-        authority: who signed the server's certificate.
+        authority: certificates of those who may have signed the server's, PEM.
         user: the name under which the identity appears.
         identity: the client certificate and its key.
         server_name: what the server's certificate says, where that is not the URL's host.
@@ -39,7 +39,7 @@ def kubeconfig(
                     "cluster": {
                         "server": server,
                         **({"tls-server-name": server_name} if server_name else {}),
-                        "certificate-authority-data": _base64(authority.certificate),
+                        "certificate-authority-data": _base64(authority),
                     },
                 }
             ],

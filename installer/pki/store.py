@@ -22,6 +22,10 @@ class Directory:
         except FileNotFoundError:
             return None
 
+    def remove(self, name: str) -> None:
+        """Take the file away, if it is there."""
+        (self.path / name).unlink(missing_ok=True)
+
     def write(self, name: str, content: bytes) -> None:
         """Put the file in place, readable by its owner only."""
         target = self.path / name

@@ -136,7 +136,7 @@ def _controller_manager(target: Target) -> Iterator[Resource]:
             f"--service-cluster-ip-range={cluster.network.services}",
             # Blocks of pod addresses are the agents' own to claim.
             "--allocate-node-cidrs=false",
-            f"--cluster-signing-cert-file={CA}",
+            f"--cluster-signing-cert-file={PKI}/ca-signing.crt",
             f"--cluster-signing-key-file={PKI}/ca.key",
             f"--root-ca-file={CA}",
             f"--service-account-private-key-file={PKI}/sa.key",
@@ -148,6 +148,7 @@ def _controller_manager(target: Target) -> Iterator[Resource]:
         restart_on=(
             binary,
             pki.authority(target, "kubernetes"),
+            pki.signing(target),
             pki.authority_key(target, "kubernetes"),
             *pki.service_account(target),
             *pki.pair(target, f"{name}-server"),

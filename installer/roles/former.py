@@ -45,7 +45,13 @@ def _secrets() -> Iterator[str]:
         if each.name != "kubernetes":
             yield f"{PKI}/{each.path}.crt"
         yield f"{PKI}/{each.path}.key"
-    yield from (f"{PKI}/sa.pub", f"{PKI}/sa.key", f"{PKI}/etcd", f"{KUBERNETES}/encryption.yaml")
+    yield from (
+        f"{PKI}/ca-signing.crt",
+        f"{PKI}/sa.pub",
+        f"{PKI}/sa.key",
+        f"{PKI}/etcd",
+        f"{KUBERNETES}/encryption.yaml",
+    )
     yield from (f"{PKI}/apiserver*", f"{PKI}/front-proxy-client.*")
     for name in ("controller-manager", "scheduler"):
         yield f"{PKI}/{name}-server.*"

@@ -46,6 +46,7 @@ def _controller(target: Target) -> Iterator[Resource]:
     for each in AUTHORITIES:
         yield authority(target, each.name)
         yield authority_key(target, each.name)
+    yield signing(target)
     yield from service_account(target)
     for name in _CONTROLLER_PAIRS:
         yield from pair(target, name)
@@ -55,8 +56,14 @@ def _controller(target: Target) -> Iterator[Resource]:
 
 
 def authority(target: Target, name: AuthorityName) -> File:
-    """An authority's certificate."""
-    return File(_authority_path(name) + ".crt", target.credentials.authorities[name].certificate)
+    """An authority's certificate, and while it is rotated the one that comes or goes as well."""
+    return File(_authority_path(name) + ".crt", target.credentials.trusted[name])
+
+
+def signing(target: Target) -> File:
+    """The certificate of the main authority alone: who signs requests wants to be told of one."""
+    issuing = target.credentials.authorities["kubernetes"]
+    return File(f"{PKI}/ca-signing.crt", issuing.certificate)
 
 
 def authority_key(target: Target, name: AuthorityName) -> File:
@@ -121,7 +128,7 @@ def kubeconfig_file(target: Target, name: str) -> File:
     text = kubeconfig(
         cluster=target.cluster.name,
         server=server(target),
-        authority=target.credentials.authorities["kubernetes"],
+        authority=target.credentials.trusted["kubernetes"],
         user=name,
         identity=identity,
     )

@@ -15,6 +15,7 @@ from installer.roles.network import agent_ready
 from installer.roles.pki import ADMIN_KUBECONFIG, CA, KUBELET_CLIENT, server
 from installer.roles.programs import BIN
 from installer.roles.role import Target
+from installer.roles.rotation import followed
 
 ROLE_LABEL = "node-role.kubernetes.io/control-plane"
 _SHUNNED = '"key":"node.kubernetes.io/(not-ready|unreachable)"'
@@ -37,6 +38,7 @@ def verify(target: Target) -> Iterator[Resource]:
     )
     yield _labels(target, node)
     yield agent_ready(target)
+    yield from followed(target)
     if target.host.is_controller:
         yield from _role_label(name)
 

@@ -160,10 +160,15 @@ class Operator:
         assert not check or done.returncode == 0, f"{script} on {host}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    @property
+    def kubectl_program(self) -> str:
+        """The operator's own kubectl, or the release's."""
+        own = shutil.which("kubectl") or next(cache_directory().glob("kubernetes/*/*/kubectl"))
+        return str(own)
+
     def kubectl(self, *words: str, stdin: str = "") -> str:
         """What the operator's own kubectl prints, with the printed kubeconfig."""
-        own = shutil.which("kubectl") or next(cache_directory().glob("kubernetes/*/*/kubectl"))
-        command = (str(own), f"--kubeconfig={self.state}/kubeconfig", *words)
+        command = (self.kubectl_program, f"--kubeconfig={self.state}/kubeconfig", *words)
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout

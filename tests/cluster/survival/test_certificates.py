@@ -52,7 +52,7 @@ def spoil(installed, host, pairs):
     text = kubeconfig(
         cluster="t",
         server="https://198.18.0.10:6443",
-        authority=ensure(installed.cluster).authorities["kubernetes"],
+        authority=ensure(installed.cluster).trusted["kubernetes"],
         user="kubelet",
         identity=identity,
     )

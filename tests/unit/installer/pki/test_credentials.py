@@ -153,7 +153,7 @@ def test_kubeconfig_is_complete(tmp_path: Path) -> None:
     text = pki.kubeconfig(
         cluster="t",
         server="https://127.0.0.1:6443",
-        authority=credentials.authorities["kubernetes"],
+        authority=credentials.trusted["kubernetes"],
         user="admin",
         identity=credentials.admin,
     )

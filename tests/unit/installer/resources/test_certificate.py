@@ -32,7 +32,11 @@ class Form:
         content = pair.certificate + (pair.key if self.secret else b"")
         if self.form == "kubeconfig":
             content = kubeconfig(
-                cluster="t", server="https://a:1", authority=AUTHORITY, user="u", identity=pair
+                cluster="t",
+                server="https://a:1",
+                authority=AUTHORITY.certificate,
+                user="u",
+                identity=pair,
             ).encode()
         return Certificate(
             "/etc/n1",
