@@ -38,7 +38,7 @@ from installer.events import (
 )
 from installer.hosts.session import Session
 from installer.observers.tally import Tally
-from installer.pki import Credentials, Expiry
+from installer.pki import Credentials, Expiry, Pair
 from installer.upgrade.settings import Settings
 
 
@@ -410,20 +410,25 @@ def write_kubeconfig(cluster: Cluster, credentials: Credentials, server: str) ->
         server: the API server's URL as the operator reaches it.
     """
     path = cluster.state / "kubeconfig"
-    text = pki.kubeconfig(
-        cluster=cluster.name,
-        server=server,
-        authority=credentials.trusted["kubernetes"],
-        user="admin",
-        identity=credentials.issued[pki.OPERATOR, "admin"],
-        server_name="" if _certified(cluster, server) else "kubernetes",
-    )
+    text = kubeconfig_of(cluster, credentials, server, credentials.admin)
     if not path.exists() or path.read_text() != text:
         new = path.with_suffix(".new")
         new.touch(mode=0o600)
         new.write_text(text)
         new.replace(path)
     return path
+
+
+def kubeconfig_of(cluster: Cluster, credentials: Credentials, server: str, identity: Pair) -> str:
+    """The text of a kubeconfig for somebody outside of the cluster, with this identity."""
+    return pki.kubeconfig(
+        cluster=cluster.name,
+        server=server,
+        authority=credentials.trusted["kubernetes"],
+        user="admin",
+        identity=identity,
+        server_name="" if _certified(cluster, server) else "kubernetes",
+    )
 
 
 def _certified(cluster: Cluster, server: str) -> bool:

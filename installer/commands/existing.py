@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,13 +15,14 @@ from installer import pki, platforms
 from installer.cluster import Bastion, Cluster, Host
 from installer.commands import clusters
 from installer.commands.clusters import Wish
-from installer.commands.converge import write_kubeconfig
+from installer.commands.converge import kubeconfig_of, write_kubeconfig
 from installer.commands.preparing import connected
 from installer.commands.reporting import Reporting, utc
 from installer.engine import lock
 from installer.errors import InstallerError
 from installer.events import Notice, Recap
 from installer.hosts.keys import OWN
+from installer.pki.certificates import expires, utc_now
 from installer.status import ClusterStatus
 from installer.status import status as cluster_status
 
@@ -65,6 +67,18 @@ def kubeconfig(wish: Wish) -> Path:
             f"finish its installation: romana-install {cluster.platform} -n {cluster.name}",
         )
     return write_kubeconfig(cluster, pki.ensure(cluster), platforms.of(cluster).publish(cluster))
+
+
+def limited_kubeconfig(wish: Wish, life: timedelta) -> tuple[str, datetime]:
+    """A kubeconfig to hand out, whose identity ends by itself: nothing else takes it back but other
+    authorities. Its text, and when it ends."""
+    cluster = clusters.known(wish)
+    kubeconfig(wish)
+    credentials = pki.ensure(cluster)
+    identity = pki.operator(credentials, life, utc_now())
+    server = platforms.of(cluster).publish(cluster)
+    text = kubeconfig_of(cluster, credentials, server, identity)
+    return text, expires(identity.certificate)
 
 
 def ssh(wish: Wish, name: str, command: tuple[str, ...]) -> NoReturn:

@@ -15,6 +15,7 @@ from installer.pki.credentials import (
     exists,
     expiries,
     kept,
+    operator,
 )
 from installer.pki.identities import AUTHORITIES, OPERATOR
 from installer.pki.kubeconfig import kubeconfig
@@ -34,4 +35,5 @@ __all__ = [
     "expiries",
     "kept",
     "kubeconfig",
+    "operator",
 ]

@@ -81,11 +81,11 @@ def new_authority(common_name: str, now: datetime) -> Pair:
     return Pair(certificate=certificate.public_bytes(Encoding.PEM), key=_key_pem(key))
 
 
-def issue(authority: Pair, subject: Subject, now: datetime) -> Pair:
+def issue(authority: Pair, subject: Subject, now: datetime, life: timedelta = LEAF_LIFE) -> Pair:
     """A leaf signed by an authority; it never outlives the authority."""
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     key = ec.generate_private_key(ec.SECP256R1())
-    ends = min(now + LEAF_LIFE, issuer.not_valid_after_utc)
+    ends = min(now + life, issuer.not_valid_after_utc)
     builder = (
         _builder(_name(subject), issuer.subject, key.public_key(), now, ends)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

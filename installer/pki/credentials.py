@@ -11,7 +11,7 @@ import os
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from installer.cluster import Cluster
 from installer.errors import InstallerError
@@ -30,7 +30,14 @@ from installer.pki.certificates import (
     public_key,
     utc_now,
 )
-from installer.pki.identities import AUTHORITIES, OPERATOR, AuthorityName, Leaf, leaves
+from installer.pki.identities import (
+    ADMINISTRATOR,
+    AUTHORITIES,
+    OPERATOR,
+    AuthorityName,
+    Leaf,
+    leaves,
+)
 from installer.pki.rotation import SERVICE_ACCOUNT, Stage
 from installer.pki.store import Directory
 
@@ -112,6 +119,18 @@ def ensure(cluster: Cluster, now: datetime | None = None) -> Credentials:
         stage=trust.stage,
         encryption_key=encryption,
     )
+
+
+def operator(credentials: Credentials, life: timedelta, now: datetime) -> Pair:
+    """The administrator's identity for somebody who is to have it for a while only; it is kept
+    nowhere.
+
+    Args:
+        credentials: of the cluster.
+        life: for how long, from now on.
+        now: the time.
+    """
+    return issue(credentials.authorities["kubernetes"], ADMINISTRATOR.subject, now, life)
 
 
 def exists(cluster: Cluster) -> bool:

@@ -53,7 +53,7 @@ AUTHORITIES = (
 
 def leaves(cluster: Cluster) -> Iterator[Leaf]:
     """All leaf certificates of a cluster: the operator's, every host's, every controller's."""
-    yield _client(OPERATOR, "admin", "kubernetes-admin", "system:masters")
+    yield ADMINISTRATOR
     for host in cluster.hosts:
         yield from _host_leaves(host)
         if host.is_controller:
@@ -140,3 +140,6 @@ def _etcd_leaves(host: Host) -> Iterator[Leaf]:
 def _client(host: str, name: str, user: str, group: str = "") -> Leaf:
     subject = Subject(common_name=user, organization=group, client=True)
     return Leaf(host=host, name=name, authority="kubernetes", subject=subject)
+
+
+ADMINISTRATOR = _client(OPERATOR, "admin", "kubernetes-admin", "system:masters")

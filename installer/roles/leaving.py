@@ -106,6 +106,8 @@ def _credentials() -> Credentials:
     return Credentials(
         authorities={each.name: empty for each in AUTHORITIES},
         issued=_Any(),
+        trusted={each.name: b"" for each in AUTHORITIES},
         service_account=empty,
+        old_tokens=False,
         encryption_key="",
     )

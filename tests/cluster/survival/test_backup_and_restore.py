@@ -5,10 +5,13 @@ import json
 import shutil
 
 import pytest
+from documented import Page
 
 from installer.images import BUSYBOX
 from installer.platforms.sandbox.platform import Sandbox
 
+PAGE = Page("operations.md", section="Backup and restore")
+pytestmark = PAGE.mark
 OBJECTS = f"""
 apiVersion: v1
 kind: Namespace
@@ -49,6 +52,7 @@ def backed_up(installed, tmp_path):
     installed.kubectl("-n", "kept", *ready)
     file = tmp_path / "backup.tar.gz"
     told = installed.run("backup", "-o", str(file))
+    PAGE.ran("romana-install backup", told.code)
     assert told.code == 0, told.err
     installed.kubectl("-n", "kept", "create", "configmap", "later")
     yield file
@@ -99,6 +103,7 @@ def test_a_controller_takes_snapshots_by_itself_which_restore_takes(installed, t
     assert installed.on("controller", script).splitlines() == ["active", "600 root", "700 root"]
     installed.kubectl("delete", "configmap", "earlier")
     fetched = installed.run("backup", "--fetch", "-o", str(tmp_path))
+    PAGE.ran("romana-install backup --fetch", fetched.code)
     assert fetched.code == 0, fetched.err
     (file,) = tmp_path.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600

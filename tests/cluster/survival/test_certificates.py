@@ -6,12 +6,15 @@ import json
 from datetime import datetime, timezone
 
 import pytest
+from documented import Page
 
 from installer.pki import Pair, ensure
 from installer.pki.certificates import LEAF_LIFE, issue
 from installer.pki.identities import leaves
 from installer.pki.kubeconfig import kubeconfig
 
+PAGE = Page("operations.md", section="Certificates")
+pytestmark = PAGE.mark
 PLACES = {
     "apiserver": "/etc/kubernetes/pki/apiserver",
     "etcd/server": "/etc/kubernetes/pki/etcd/server",
@@ -97,6 +100,8 @@ def test_certificates_that_have_ended_are_told_and_replaced_without_the_api(ende
     assert all(check["passed"] for check in done.of("CheckResult"))
     ends = datetime.fromisoformat(done.of("Recap")[-1]["certificates_end"])
     assert ends > datetime.now(timezone.utc) + LEAF_LIFE / 2
-    assert ended.run("status").code == 0
+    status = ended.run("status")
+    assert status.code == 0, status
+    PAGE.ran("romana-install status", status.code)
     again = ended.sandbox()
     assert again.results("changed") == {}

@@ -1,12 +1,20 @@
 """The main job: from nothing to a proven cluster; again, nothing; and what differs, told and
 mended."""
 
+import base64
 import json
 import subprocess
 import tarfile
+from datetime import datetime, timedelta, timezone
 
 import pytest
+import yaml
+from documented import Page
 
+from installer.pki.certificates import expires
+
+PAGE = Page("operations.md", section="Watch for drift")
+CERTIFICATES = Page("operations.md", section="Certificates")
 HOSTS = ("controller", "node1", "node2")
 QUICK = ("--set", "cluster.smoke=false")
 STATE = "cd {}; find . -type f ! -path './logs/*' ! -name lock | sort | xargs sha256sum"
@@ -38,6 +46,22 @@ def test_the_operators_own_kubectl_works_through_a_loopback_port(installed):
     for node in nodes:
         ready = next(c for c in node["status"]["conditions"] if c["type"] == "Ready")
         assert ready["status"] == "True"
+
+
+@CERTIFICATES.mark
+def test_a_kubeconfig_to_hand_out_works_and_ends_by_itself(installed, tmp_path):
+    told = installed.run("kubeconfig", "--for", "8h")
+    CERTIFICATES.ran("romana-install kubeconfig --for 8h", told.code)
+    assert told.code == 0
+    guest = tmp_path / "guest.conf"
+    guest.write_text(told.out)
+    words = (installed.kubectl_program, f"--kubeconfig={guest}", "get", "nodes", "-o", "name")
+    seen = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert f"node/{HOSTS[0]}" in seen.stdout.split(), seen.stderr
+    identity = yaml.safe_load(told.out)["users"][0]["user"]["client-certificate-data"]
+    ends = expires(base64.b64decode(identity))
+    assert ends - datetime.now(timezone.utc) <= timedelta(hours=8)
+    assert told.err == f"valid until {ends:%Y-%m-%d %H:%M} UTC\n"
 
 
 def test_status_and_smoke_test_say_that_all_is_well(installed):
@@ -103,9 +127,11 @@ def tampered(installed):
     assert installed.sandbox(*QUICK).code == 0
 
 
+@PAGE.mark
 def test_check_tells_exactly_what_a_run_then_does(installed, tampered):
     before = {host: installed.on(host, HELD) for host in HOSTS}
     checked = installed.sandbox("--check", "--diff")
+    PAGE.ran("romana-install sandbox --check --json", checked.code)
     assert checked.code == 2
     assert {host: installed.on(host, HELD) for host in HOSTS} == before
     assert "inactive" in installed.on("node1", "systemctl is-active kube-proxy", check=False)

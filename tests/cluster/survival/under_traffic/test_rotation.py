@@ -9,9 +9,12 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
+from documented import Page
 
 from installer.images import BUSYBOX
 
+PAGE = Page("operations.md", section="Certificates")
+pytestmark = PAGE.mark
 ASKER = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -105,6 +108,7 @@ def test_authorities_are_rotated_and_a_rotation_that_is_killed_goes_on(
         began = time.monotonic()
         done = cluster.run("rotate-ca", "--yes", "--json")
         took = time.monotonic() - began
+    PAGE.ran("romana-install rotate-ca --yes", done.code)
     assert done.code == 0, done
     stages = [each["text"].split(":")[0] for each in done.of("Notice") if "stage" in each["text"]]
     assert [each for each in stages if each.startswith("rotation")] == [
