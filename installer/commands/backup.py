@@ -150,12 +150,12 @@ def restore(wish: Wish, file: Path, confirm: Callable[[str], bool], reporting: R
     else:
         lay_down(held, state)
         reporting.emit(Notice(text=f"{state}: laid down from the backup"))
-    wanted = clusters.as_recorded(replace(wish, name=described.cluster))
+    wanted = replace(wish, name=described.cluster)
     restoring = _Restoring(held, reporting)
     how = How(confirm=lambda _: True, first=restoring.run)
     if not recorded:
         return converge(described.platform, wanted, how, reporting)
-    wanted = clusters.as_recorded(wanted, described.cluster)
+    wanted = clusters.as_recorded(wanted)
     return converge(clusters.known(wanted).platform, wanted, how, reporting)
 
 

@@ -127,20 +127,6 @@ def record(cluster: Cluster, file: Path, wish: Wish) -> None:
     (cluster.state / RECORD).write_text(json.dumps(data) + "\n")
 
 
-def as_recorded(wish: Wish, name: str) -> Wish:
-    """The wish for another run of a cluster that is there, as the last one asked for it."""
-    state = clusters_directory() / name
-    data = json.loads((state / RECORD).read_text())
-    file = Path(data["inventory"])
-    return replace(
-        wish,
-        name=name,
-        inventory=wish.inventory or (file if file.is_file() else state / "inventory.yml"),
-        nodes=wish.nodes if wish.nodes is not None else data["nodes"],
-        settings=(*data["settings"], *wish.settings),
-    )
-
-
 def known(wish: Wish) -> Cluster:
     """A cluster that was made before: by its name, or the only one there is.
 

@@ -4,6 +4,7 @@ of all hosts."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from installer import pki
@@ -59,7 +60,7 @@ def rotate(wish: Wish, until: Stage, confirm: Callable[[str], bool], reporting: 
     question = f"Rotate the authorities of cluster {cluster.name}?"
     if not confirm(f"{question} Its services restart {len(steps)} times."):
         raise InstallerError("nothing was changed", "answer y, or give --yes")
-    wish = clusters.as_recorded(wish, cluster.name)
+    wish = clusters.as_recorded(replace(wish, name=cluster.name))
     for step in steps:
         how = How(
             confirm=lambda _: True,
