@@ -437,7 +437,11 @@ def wanted(fake: FakeCluster, identity, tmp_path: Path) -> Cluster:
         state=tmp_path,
     )
     text = kubeconfig(
-        cluster="test", server=fake.url, authority=authority, user="admin", identity=client
+        cluster="test",
+        server=fake.url,
+        authority=authority.certificate,
+        user="admin",
+        identity=client,
     )
     cluster.kubeconfig.write_text(text)
     return cluster
