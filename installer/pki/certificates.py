@@ -5,8 +5,10 @@ ECDSA on P-256 throughout; authorities live ten years and leaves one, as kubeadm
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from hashlib import sha256
 from ipaddress import IPv4Address
 
 from cryptography import x509
@@ -60,6 +62,14 @@ def new_key() -> bytes:
 def public_key(key: bytes) -> bytes:
     """The public half of a private key, PEM."""
     return _load_key(key).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def key_id(key: bytes) -> str:
+    """The name by which a token says which private key has signed it: Kubernetes' own
+    (keyIDFromPublicKey of pkg/serviceaccount, since v1.16)."""
+    public = _load_key(key).public_key()
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return urlsafe_b64encode(sha256(der).digest()).decode().rstrip("=")
 
 
 def new_authority(common_name: str, now: datetime) -> Pair:

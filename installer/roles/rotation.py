@@ -4,12 +4,10 @@ before they do."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from shlex import quote
 
+from installer.pki.certificates import key_id
 from installer.resources import Condition, Resource
-from installer.resources.shell import sha256, short
 from installer.roles.pki import ADMIN_KUBECONFIG, CA
 from installer.roles.programs import BIN
 from installer.roles.role import Target
@@ -17,12 +15,10 @@ from installer.roles.role import Target
 _VOLUMES = "/var/lib/kubelet/pods/*/volumes/kubernetes.io~*/*/"
 _FOLLOWING_S = 240
 """A kubelet renews what pods hold of secrets within some 90 s."""
-_SIGNED_BY = "romana.io/signed-by"
 _KUBECTL = f"{BIN}/kubectl --kubeconfig={ADMIN_KUBECONFIG} --request-timeout=10s"
 _LIST = (
     f"{_KUBECTL} get secrets -A --field-selector type=kubernetes.io/service-account-token"
-    " --no-headers -o custom-columns='A:.metadata.namespace,B:.metadata.name,"
-    f"C:.metadata.annotations.{_SIGNED_BY.replace('.', chr(92) + '.')},D:.data.token'"
+    " --no-headers -o custom-columns=A:.metadata.namespace,B:.metadata.name,C:.data.token"
 )
 
 
@@ -52,17 +48,28 @@ done
 
 def _tokens_anew(target: Target) -> Condition:
     """Tokens kept in secrets live for ever, unless they are taken out: then the controller manager
-    puts in others, which the present key has signed."""
-    mark = short(sha256(target.credentials.service_account.key))
-    patch = {"metadata": {"annotations": {_SIGNED_BY: mark}}, "data": {"token": None}}
+    puts in others, which the present key has signed. Each says in its header which has."""
+    key = key_id(target.credentials.service_account.key)
+    stale = f"""\
+stale() {{
+  listed=$({_LIST}) || return 1
+  echo "$listed" | while read -r space name token; do
+    [ -n "$name" ] || continue
+    echo "$token" | base64 -d 2>/dev/null | cut -d. -f1 | tr '_-' '/+' | base64 -d 2>/dev/null |
+      grep -qF '"kid":"{key}' || echo "$space $name"
+  done
+}}
+"""
+    # A secret may go while they are gone through.
+    patch = f"""\
+stale | while read -r space name; do
+  {_KUBECTL} -n "$space" patch secret "$name" --type=merge -p '{{"data":{{"token":null}}}}' \\
+    >/dev/null || :
+done
+"""
     return Condition(
         "tokens of service accounts are signed by the present key",
-        holds=f"listed=$({_LIST})\n"
-        f"""[ -z "$(echo "$listed" | awk 'NF && ($3 != "{mark}" || $4 == "<none>")')" ]""",
-        # A secret may go while they are gone through.
-        repair=f"{_LIST} | awk '$3 != \"{mark}\" {{ print $1, $2 }}' |\n"
-        "while read -r space name; do\n"
-        f'{_KUBECTL} -n "$space" patch secret "$name" --type=merge -p {quote(json.dumps(patch))}'
-        " >/dev/null || :\ndone",
-        evidence=f"{_LIST} | awk '{{ print $1, $2, $3 }}' || :",
+        holds=f'{stale}found=$(stale) && [ -z "$found" ]',
+        repair=stale + patch,
+        evidence=f"{stale}stale || :",
     )
