@@ -18,6 +18,7 @@ from romana.dataplane.expressions import (
     NEW_SET,
     chain_body,
     flush_body,
+    makeable,
     rule_body,
     set_body,
     set_reference,
@@ -38,7 +39,9 @@ def orders(old: Ruleset, new: Ruleset) -> list[Order] | None:
     if old.counters != new.counters:
         return None
     changed = edits(old, new)
-    if changed is None or not all(_editable(each, old) for each in changed):
+    if changed is None or not all(encodable(each.kind) for each in changed):
+        return None
+    if not all(makeable(each) for name, each in new.sets.items() if name not in old.sets):
         return None
     if sum(len(each.deleted) + len(each.added) for each in changed) > MOST_ELEMENTS:
         return None
@@ -53,11 +56,6 @@ def orders(old: Ruleset, new: Ruleset) -> list[Order] | None:
 
 def _differ(old: Chain | None, new: Chain) -> bool:
     return old is not new and old != new
-
-
-def _editable(edit: Edit, old: Ruleset) -> bool:
-    new = edit.name not in old.sets
-    return encodable(edit.kind) and not (new and (edit.kind.verdicts or edit.kind.counted))
 
 
 def _plain(chains: Mapping[str, Chain], name: str) -> bool:

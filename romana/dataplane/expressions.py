@@ -79,12 +79,18 @@ def set_reference(name: str) -> bytes:
     return HEADER + attribute(SET_TABLE, _TABLE) + attribute(SET_NAME, text_bytes(name))
 
 
+def makeable(kind: Set) -> bool:
+    """Whether a set can be made here: such as programs have."""
+    known = all(each in TYPES for each in kind.type.split(" . "))
+    return known and not (kind.verdicts or kind.counted)
+
+
 def set_body(name: str, kind: Set, number: int) -> bytes:
     """A set to make, without its elements.
 
     Args:
         name: of the set.
-        kind: its type and flags; no verdict map.
+        kind: its type and flags; `makeable`.
         number: one that no other set of the same transaction has.
     """
     fields = [TYPES[each] for each in kind.type.split(" . ")]

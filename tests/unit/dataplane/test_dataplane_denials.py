@@ -2,6 +2,7 @@
 read."""
 
 import json
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -9,13 +10,22 @@ import pytest
 
 from romana.dataplane.counted import counted
 from romana.dataplane.denials import DenialLog
+from romana.dataplane.direct import orders
 from romana.dataplane.nflog import LoggedPacket, parse, requests, told
 from romana.dataplane.nftables import Settings
 from romana.dataplane.nftables import render as render_nftables
+from romana.dataplane.transition import transition
 from romana.dataplane.xtables.sets import SetKey
 from romana.dataplane.xtables.tables import MANGLE
 from romana.dataplane.xtables.tables import render as render_iptables
-from romana.policy.admission import Admission, Endpoint, EndpointPrograms
+from romana.policy.admission import (
+    Admission,
+    Direction,
+    Endpoint,
+    EndpointPrograms,
+    Grant,
+    Program,
+)
 
 RECORDED = json.loads(Path(__file__).with_name("recorded_netlink.json").read_text())
 
@@ -149,3 +159,23 @@ def test_a_group_is_asked_for_with_as_many_bytes_as_are_wanted():
     assert bind.hex() == "00000052" + "0500010001000000"
     assert mode.hex() == "00000052" + "0a000200" + "00000080" + "0200" + "0000"
     assert flush.hex() == "00000052" + "08000400" + "0000000a"
+
+
+def test_switching_the_log_is_left_to_nft_wherever_on_the_way_it_makes_sets_of_interfaces():
+    host = Grant(4, 2**24, 2**24, 6, 80, 80)
+    program = Program(name="p", direction=Direction.EGRESS, policies=(), grants=frozenset((host,)))
+    isolated = replace(
+        admission(),
+        endpoints={name: replace(each, egress="p") for name, each in admission().endpoints.items()},
+        programs={"p": program},
+    )
+    plain = render_nftables(admission(), Settings())
+    logged = render_nftables(isolated, Settings(denial_log=DenialLog()))
+    for old, new in ((plain, logged), (logged, plain)):
+        made = set()
+        for each in transition(old, new):
+            if orders(old, each) is not None:
+                made |= each.sets.keys() - old.sets.keys()
+            old = each
+        assert old == new
+        assert not any("logged" in name for name in made)
