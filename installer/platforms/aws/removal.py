@@ -51,6 +51,8 @@ def remove(api: Api, scope: Scope, pods: IPv4Network, told: Told) -> tuple[str, 
         PlatformError: something of ours is left; names it.
     """
     pause, before = api.pace.pauses(api.pace.released_s), 0
+    waited = False
+    reasons: list[str] = []
     while True:
         found = (*survey(api, scope), *attachments(api, scope))
         ours, shared = _ours(found, pods), _shared(found)
@@ -58,15 +60,16 @@ def remove(api: Api, scope: Scope, pods: IPv4Network, told: Told) -> tuple[str, 
             return shared
         if len(ours) != before:  # it goes on: the bound is for standing still
             pause, before = api.pace.pauses(api.pace.released_s), len(ours)
-        told("remove what AWS holds", len(ours))
-        reasons = [reason for each in _possible(ours) for reason in _delete(api, each)]
-        if not pause():
+        elif waited:
             raise PlatformError(
                 f"aws: {len(ours)} objects of {scope.cluster} are left: "
                 + ", ".join(f"{each.ref.kind} {each.id}" for each in ours)
                 + (f" ({reasons[0]})" if reasons else ""),
                 "AWS has not let go of them yet, or something else uses them: run destroy again",
             )
+        told("remove what AWS holds", len(ours))
+        reasons = [reason for each in _possible(ours) for reason in _delete(api, each)]
+        waited = not pause()
 
 
 def _ours(found: Iterable[Found], pods: IPv4Network) -> tuple[Found, ...]:
