@@ -47,6 +47,8 @@ def alive(installed):
 @pytest.fixture
 def backed_up(installed, tmp_path):
     """A cluster with something in it, backed up; what comes later is not in the backup."""
+    # A backup holds how the cluster was asked for: here, with the smoke test.
+    assert installed.sandbox().code == 0
     installed.kubectl("apply", "-f", "-", stdin=OBJECTS)
     ready = ("wait", "--for=condition=Ready", "pod/patient", "--timeout=60s")
     installed.kubectl("-n", "kept", *ready)
