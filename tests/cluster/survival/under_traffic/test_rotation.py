@@ -1,4 +1,5 @@
-"""Other certificate authorities for a cluster that is in use: policies stay in force, whoever asks the API is answered but for its restarts, and what believed the old ones is refused."""
+"""Other certificate authorities for a cluster that is in use: policies stay in force, whoever asks
+the API is answered but for its restarts, and what believed the old ones is refused."""
 
 import json
 import shutil
